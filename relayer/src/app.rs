@@ -142,7 +142,6 @@ pub struct Running {
     /// Where the operator's page listens, if there is one.
     pub operator: Option<SocketAddr>,
     server: JoinHandle<()>,
-    site: Site,
     whole: Partition,
     process: Process,
 }
@@ -167,7 +166,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     held.insert(0, node.clone());
     let operator = operator.map(|operator| operator.serve(&node.shared, held, &node.tasks));
     announce(&site, addr);
-    Ok(Running { node, addr, operator, server, site, whole, process })
+    Ok(Running { node, addr, operator, server, whole, process })
 }
 
 /// What goes on in a process whatever it holds.
@@ -230,10 +229,10 @@ impl Running {
     /// then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {
-        let Self { node, server, site, whole, process, .. } = self;
+        let Self { node, server, whole, process, .. } = self;
         node.stopping.cancel();
         drain::drain(&node, server, node.config.server.drain()).await;
-        whole.close(&site).await;
+        whole.close().await;
         process.end().await;
     }
 }

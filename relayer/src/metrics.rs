@@ -135,6 +135,7 @@ metrics! {
         "From acceptance to the first content";
     failovers: Counter, "Failed attempts after which another provider served";
     forwarded: Counter, "Requests sent on to another process of the relayer, which holds their vault";
+    unreachable_replicas: Gauge, "Other processes of the relayer that are not reached at their address, so that nothing is sent to them";
     hedges: Counter, "Second providers asked because a first was slow";
     upstream_failures: Family<Failure, Counter>, "Failed attempts, by provider and kind";
     holds: Counter, "Holds made";
@@ -208,6 +209,11 @@ impl Metrics {
     /// A request was sent to the process that holds its vault.
     pub fn forwarded(&self) {
         self.forwarded.inc();
+    }
+
+    /// So many other processes are not reached.
+    pub fn unreachable(&self, count: usize) {
+        self.unreachable_replicas.set(count as i64);
     }
 
     /// A second provider was asked because the first was slow.

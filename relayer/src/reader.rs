@@ -8,7 +8,7 @@ use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::registry::Registry;
 use crate::vaults::{Directory, Vaults};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Reader {
     nodes: Vec<Arc<dyn Rpc>>,
     parties: SettlementAccounts,
-    /// Those that are held here.
-    vaults: Vec<Arc<Vaults>>,
+    /// Those that are held here, as long as somebody uses them.
+    vaults: Vec<Weak<Vaults>>,
     /// All of them.
     directory: Arc<Directory>,
     registry: watch::Sender<Arc<Registry>>,
@@ -34,7 +34,7 @@ impl Reader {
         first: Registry,
     ) -> (Self, watch::Receiver<Arc<Registry>>) {
         let (mut reader, watch) = Self::of_nobody(nodes, parties, vaults.directory(), first);
-        reader.begin(vaults);
+        reader.begin(&vaults);
         (reader, watch)
     }
 
@@ -50,13 +50,8 @@ impl Reader {
     }
 
     /// Brings these vaults up to date from the next reading on.
-    pub fn begin(&mut self, vaults: Arc<Vaults>) {
-        self.vaults.push(vaults);
-    }
-
-    /// Does no more for these vaults.
-    pub fn end(&mut self, vaults: &Arc<Vaults>) {
-        self.vaults.retain(|other| !Arc::ptr_eq(other, vaults));
+    pub fn begin(&mut self, vaults: &Arc<Vaults>) {
+        self.vaults.push(Arc::downgrade(vaults));
     }
 
     /// Reads with `reader` every `pause` until `shutdown`.
@@ -87,10 +82,11 @@ impl Reader {
             self.seen.extend(accounts::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
+        self.vaults.retain(|vaults| vaults.strong_count() > 0);
         if self.vaults.is_empty() {
             self.directory.update(&snapshots);
         }
-        for vaults in &self.vaults {
+        for vaults in self.vaults.iter().filter_map(Weak::upgrade) {
             vaults.finalized(registry.slot);
             vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);
         }

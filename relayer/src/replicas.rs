@@ -6,5 +6,6 @@
 
 pub(crate) mod balance;
 pub(crate) mod forward;
+pub(crate) mod greet;
 pub(crate) mod places;
 pub(crate) mod secret;

@@ -11,6 +11,7 @@ use crate::node::sessions::Session;
 use crate::node::{Node, Shared};
 use crate::relay::error::RelayError;
 use crate::replicas::forward::{Mark, NoAnswer, Peers, elsewhere};
+use crate::replicas::greet;
 use crate::replicas::places::Places;
 use crate::replicas::secret::Secret;
 use crate::vaults::Directory;
@@ -24,13 +25,19 @@ use bytes::Bytes;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use steam_protocol::Address;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Longest body that is kept to be sent once more. A longer one is sent on as it comes.
-const MOST_KEPT: u64 = 256 << 10;
+const MOST_KEPT: u32 = 256 << 10;
+/// Bytes of all bodies that are kept at once: nobody knows yet whether whoever sends them may. Those for which there is no room are sent on
+/// as they come.
+const KEPT_AT_ONCE: usize = 64 << 20;
 
 /// What takes requests.
 pub(super) struct Entry {
@@ -45,6 +52,12 @@ pub(super) struct Entry {
     partitions: u16,
     peers: Peers,
     secret: Secret,
+    /// The name of this process.
+    me: String,
+    /// Room for the bodies that are kept, in bytes.
+    room: Semaphore,
+    /// Whether no partition can be opened here at the moment.
+    unable: AtomicBool,
 }
 
 /// How a request came, and how far it may go.
@@ -68,7 +81,7 @@ impl Entry {
     /// The entry of the process `me`, which holds nothing yet.
     pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, me: String, secret: Secret) -> Self {
         let partitions = shared.config.replicas.partitions;
-        let places = Arc::new(Places::new(me));
+        let places = Arc::new(Places::new(me.clone()));
         Self {
             shared,
             held: Arc::default(),
@@ -79,7 +92,16 @@ impl Entry {
             partitions,
             peers: Peers::new(secret.clone(), places),
             secret,
+            me,
+            room: Semaphore::new(KEPT_AT_ONCE),
+            unable: AtomicBool::new(false),
         }
+    }
+
+    /// Greets the other processes until `shutdown`.
+    pub(super) async fn greet(self: Arc<Self>, shutdown: CancellationToken) {
+        let (places, metrics) = (self.places.clone(), self.shared.metrics.clone());
+        greet::keep(places, self.secret.clone(), metrics, self.shared.config.replicas.lease(), shutdown).await;
     }
 
     /// Has a partition take requests here.
@@ -93,6 +115,11 @@ impl Entry {
     pub(super) fn shut(&self, partition: u16) {
         self.held.remove(partition);
         self.routers.write().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
+    /// Tells whoever asks for it whether partitions can be opened here.
+    pub(super) fn able(&self, able: bool) {
+        self.unable.store(!able, Ordering::Relaxed);
     }
 
     /// Has nothing take requests here any more.
@@ -117,6 +144,9 @@ impl Entry {
         Router::new().fallback(move |mut request: Request| {
             let entry = entry.clone();
             async move {
+                if let Some(answer) = greet::answer(request.headers(), &entry.secret, &entry.me) {
+                    return answer;
+                }
                 match Mark::take(request.headers_mut(), &entry.secret) {
                     Some(mark) => entry.answer_for(request, mark).await,
                     None => StatusCode::FORBIDDEN.into_response(),
@@ -198,7 +228,11 @@ impl Entry {
     fn own(&self, own: Own) -> Response {
         match own {
             Own::Health => Json(public::alive()).into_response(),
-            Own::Ready => public::readiness_answer(&self.shared, &self.held.all()),
+            Own::Ready => {
+                let held = self.held.all();
+                let unable = held.is_empty() && self.unable.load(Ordering::Relaxed);
+                public::readiness_answer(&self.shared, &held, unable.then_some(UNABLE))
+            }
             Own::Metrics => public::metrics_answer(&self.shared, &self.held.all()),
         }
     }
@@ -233,18 +267,21 @@ impl Entry {
         };
         let until = Instant::now() + self.shared.config.replicas.wait();
         let mark = Mark { partition, peer: arrival.peer, session: arrival.session };
+        let mut room = None;
         loop {
             if let Some(address) = self.places.of(partition) {
                 let (parts, body) = request.into_parts();
-                let (body, kept) = self.keep(body).await?;
+                drop(room.take());
+                let (body, kept, taken) = self.keep(body).await?;
+                room = taken;
                 let kept = kept.map(|kept| Request::from_parts(parts.clone(), Body::from(kept)));
                 self.shared.metrics.forwarded();
                 match self.peers.send(&address, Request::from_parts(parts, body), &mark).await {
                     Ok(answer) => return Ok(answer),
                     Err(NoAnswer::Lost) => return Err(RelayError::HolderLost),
-                    Err(NoAnswer::NotTaken) => {}
+                    Err(NoAnswer::Unsent(whole)) => request = *whole,
+                    Err(NoAnswer::NotTaken) => request = kept.ok_or(RelayError::VaultMoving)?,
                 }
-                request = kept.ok_or(RelayError::VaultMoving)?;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -258,13 +295,19 @@ impl Entry {
         }
     }
 
-    /// A short body, twice; a long one once.
-    async fn keep(&self, body: Body) -> Result<(Body, Option<Bytes>), RelayError> {
-        if body.size_hint().upper().is_none_or(|length| length > MOST_KEPT) {
-            return Ok((body, None));
-        }
+    /// A short body, twice, and the room it takes; a long one once, and one for which there is no room.
+    async fn keep(&self, body: Body) -> Result<(Body, Option<Bytes>, Option<SemaphorePermit<'_>>), RelayError> {
+        let Some(room) = body.size_hint().upper().and_then(|length| self.room_for(length)) else {
+            return Ok((body, None, None));
+        };
         let bytes = self.read(body).await?;
-        Ok((Body::from(bytes.clone()), Some(bytes)))
+        Ok((Body::from(bytes.clone()), Some(bytes), Some(room)))
+    }
+
+    /// Room for a body of `length` bytes, if it is short and there is any.
+    fn room_for(&self, length: u64) -> Option<SemaphorePermit<'_>> {
+        let length = u32::try_from(length).ok().filter(|length| *length <= MOST_KEPT)?;
+        self.room.try_acquire_many(length).ok()
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, RelayError> {
@@ -277,6 +320,9 @@ impl Entry {
     async fn gather(&self, request: Request, arrival: Arrival, gather: Gather) -> Response {
         let (parts, body) = request.into_parts();
         let asked = Asked::of(parts.uri.path(), &parts.headers);
+        let Some(_room) = self.room_for(body.size_hint().upper().unwrap_or(MOST_KEPT.into())) else {
+            return refuse(&self.shared, &asked, RelayError::VaultMoving);
+        };
         let body = match self.read(body).await {
             Ok(body) => body,
             Err(error) => return refuse(&self.shared, &asked, error),
@@ -294,6 +340,8 @@ impl Entry {
     }
 }
 
+/// Why a process is not ready that holds nothing.
+const UNABLE: &str = "no part of the ledger can be opened here: the log says why";
 /// Pause after which a holder is asked again that refused.
 const AGAIN: Duration = Duration::from_millis(200);
 

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Time that requests under way have to end before a partition is given to another process: new ones wait meanwhile.
 const GIVE: Duration = Duration::from_secs(2);
-/// Pause after a partition could not be opened.
+/// Pause after a partition could not be opened, twice as long each time up to the most.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
+const CLAIM_AGAIN_MOST: Duration = Duration::from_secs(300);
 /// Pause before a partition is offered again whose requests did not end in that time.
 const GIVE_AGAIN: Duration = Duration::from_secs(30);
 /// Time that the last charges have to become durable.
@@ -29,6 +30,8 @@ const BEATS: u32 = 10;
 /// What came of something that takes longer than a beat.
 enum Done {
     Opened(u16, Result<Partition, StartError>),
+    /// Whether the chain, which is needed to open one, can be read again.
+    Read(bool),
     /// Its requests did not end in time.
     Kept(u16, Partition),
     Closed(u16),
@@ -48,8 +51,10 @@ pub(super) struct Keeper {
     done: JoinSet<Done>,
     /// When a partition may be given again after one whose requests did not end.
     give_at: Option<Instant>,
-    /// When a partition may be claimed again after one that could not be opened.
+    /// When this process, which could not open a partition, may try again. Meanwhile it tells that it takes none.
     claim_at: Option<Instant>,
+    /// How often in a row it could not.
+    failures: u32,
     /// Cancelled when everything is to be given back.
     leaving: CancellationToken,
 }
@@ -75,6 +80,7 @@ impl Keeper {
             done: JoinSet::new(),
             give_at: None,
             claim_at: None,
+            failures: 0,
             leaving,
         }
     }
@@ -144,15 +150,24 @@ impl Keeper {
         for partition in self.open.keys().copied().filter(untold).collect::<Vec<_>>() {
             self.ask(move |partitions| partitions.serve(partition, true)).await?;
         }
-        if leaves || !self.busy.is_empty() {
+        if leaves || !self.busy.is_empty() || !self.done.is_empty() {
+            return Ok(());
+        }
+        if let Some(at) = self.claim_at {
+            if now >= at {
+                let site = self.site.clone();
+                self.done.spawn(async move { Done::Read(site.reader.lock().await.read().await.is_ok()) });
+            }
             return Ok(());
         }
         match self.watch.step(&roster, now) {
             Step::Rest => Ok(()),
-            Step::Claim { .. } if self.claim_at.is_some_and(|at| now < at) => Ok(()),
             Step::Claim { partition, from } => self.claim(partition, from).await,
-            Step::Give(_) if self.give_at.is_some_and(|at| now < at) => Ok(()),
-            Step::Give(partition) => self.close(partition, GIVE).await,
+            Step::Give if self.give_at.is_some_and(|at| now < at) => Ok(()),
+            Step::Give => match self.open.iter().min_by_key(|(_, open)| open.node.tasks.len()) {
+                Some((quietest, _)) => self.close(*quietest, GIVE).await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -166,12 +181,17 @@ impl Keeper {
         let (site, of) = (self.site.clone(), self.site.shared.config.replicas.partitions);
         self.busy.insert(partition);
         self.done.spawn(async move {
-            let opened = async {
-                let opened = site.open(places, Share { partition, of }).await?;
-                opened.probe().await?;
-                Ok(opened)
+            let opened = match site.open(places, Share { partition, of }).await {
+                Ok(opened) => match opened.probe().await {
+                    Ok(()) => Ok(opened),
+                    Err(error) => {
+                        opened.close().await;
+                        Err(error)
+                    }
+                },
+                Err(error) => Err(error),
             };
-            Done::Opened(partition, opened.await)
+            Done::Opened(partition, opened)
         });
         Ok(())
     }
@@ -182,13 +202,33 @@ impl Keeper {
         let told = match done {
             Done::Opened(partition, Ok(opened)) => {
                 self.busy.remove(&partition);
+                self.failures = 0;
                 self.begin(partition, opened, leaves).await
             }
             Done::Opened(partition, Err(error)) => {
-                tracing::error!(partition, %error, "a partition cannot be opened");
+                tracing::error!(partition, %error, "a partition cannot be opened: this process takes none for a while");
                 self.busy.remove(&partition);
-                self.claim_at = Some(Instant::now() + CLAIM_AGAIN);
-                self.ask(move |partitions| partitions.release(partition)).await
+                self.failures += 1;
+                self.rest();
+                let told = self.ask(move |partitions| {
+                    partitions.rest(true);
+                    partitions.release(partition)
+                });
+                told.await
+            }
+            Done::Read(false) => {
+                self.rest();
+                Ok(())
+            }
+            Done::Read(true) if leaves => Ok(()),
+            Done::Read(true) => {
+                self.claim_at = None;
+                self.entry.able(true);
+                self.ask(|partitions| {
+                    partitions.rest(false);
+                    Ok(())
+                })
+                .await
             }
             Done::Kept(partition, kept) => {
                 self.busy.remove(&partition);
@@ -205,6 +245,13 @@ impl Keeper {
         if let Err(error) = told {
             tracing::warn!(%error, "the other processes cannot be told what this one holds");
         }
+    }
+
+    /// Takes nothing for a while.
+    fn rest(&mut self) {
+        let doubled = 2_u32.saturating_pow(self.failures.saturating_sub(1));
+        self.claim_at = Some(Instant::now() + CLAIM_AGAIN.saturating_mul(doubled).min(CLAIM_AGAIN_MOST));
+        self.entry.able(false);
     }
 
     /// Has an open partition take requests, unless another process has claimed it meanwhile.
@@ -232,17 +279,23 @@ impl Keeper {
         let (site, leaving) = (self.site.clone(), self.leaving.clone());
         self.done.spawn(async move {
             closing.node.tasks.close();
-            if timeout(limit, closing.node.tasks.wait()).await.is_err() {
-                if !leaving.is_cancelled() {
-                    return Done::Kept(partition, closing);
-                }
+            let mut ended = timeout(limit, closing.node.tasks.wait()).await.is_ok();
+            let drain = site.shared.config.server.drain();
+            if !ended && !leaving.is_cancelled() {
+                return Done::Kept(partition, closing);
+            }
+            if !ended && limit < drain {
+                // It was offered when the process was told to end.
+                ended = timeout(drain - limit, closing.node.tasks.wait()).await.is_ok();
+            }
+            if !ended {
                 tracing::warn!(
                     partition,
                     "requests are under way when the time to drain is over; they end now and are charged"
                 );
                 cut_short(&closing.node).await;
             }
-            closing.close(&site).await;
+            closing.close().await;
             Done::Closed(partition)
         });
         self.ask(move |partitions| partitions.serve(partition, false)).await.map(drop)
@@ -272,11 +325,10 @@ impl Keeper {
         let Some(lost) = self.open.remove(&partition) else { return };
         self.entry.shut(partition);
         self.busy.insert(partition);
-        let site = self.site.clone();
         self.done.spawn(async move {
             lost.node.tasks.close();
             cut_short(&lost.node).await;
-            lost.close(&site).await;
+            lost.close().await;
             Done::Closed(partition)
         });
     }
@@ -285,7 +337,7 @@ impl Keeper {
     async fn leave(&mut self) {
         let limit = self.site.shared.config.server.drain();
         let told = self.ask(|partitions| {
-            partitions.leave();
+            partitions.rest(true);
             partitions.beat()
         });
         if let Err(error) = told.await {

@@ -66,11 +66,7 @@ impl Site {
     /// [`StartError`]; it is not open then.
     pub(super) async fn open(&self, places: Vec<Location>, share: Share) -> Result<Partition, StartError> {
         let (ledger, vaults) = self.load(places, share).await?;
-        let opened = self.begin(ledger, vaults.clone(), share).await;
-        if opened.is_err() {
-            self.reader.lock().await.end(&vaults);
-        }
-        opened
+        self.begin(ledger, vaults, share).await
     }
 
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
@@ -105,7 +101,7 @@ impl Site {
         let gateway = Gateway::new(self.nodes.clone(), parties, config.server.chain_requests_per_second, givers);
         {
             let mut reader = self.reader.lock().await;
-            reader.begin(vaults.clone());
+            reader.begin(&vaults);
             reader.read().await?;
         }
         let (mut settlement, settle) = Settler::new(self.settlement(&ledger, &vaults));
@@ -173,12 +169,11 @@ impl Partition {
 
     /// Ends what goes on beside requests, once those have ended. What is sealed or sent by then is taken up by whoever opens the
     /// partition next.
-    pub(super) async fn close(self, site: &Site) {
+    pub(super) async fn close(self) {
         self.node.shutdown.cancel();
         drop(self.background);
         self.workers.close();
         self.workers.wait().await;
-        site.reader.lock().await.end(&self.node.vaults);
         if let Err(error) = self.node.ledger.close().await {
             tracing::warn!(%error, "the ledger had ended before it was closed");
         }

@@ -49,7 +49,8 @@ pub async fn start(config: Config) -> Result<Replica, StartError> {
     let shared = site.shared.clone();
     let me = hex::encode(shared.random.bytes());
     let id = me.clone();
-    let opening = tokio::task::spawn_blocking(move || Partitions::open(&place, of, id, address));
+    let (domain, relayer) = (site.domain, site.parties.relayer.to_bytes());
+    let opening = tokio::task::spawn_blocking(move || Partitions::open(&place, of, (&domain, &relayer), (id, address)));
     let partitions = opening.await.map_err(|_| LedgerError::Closed)??;
     site.reader.lock().await.read().await?;
     let (listener, addr) = listen_public(public).await?;
@@ -62,6 +63,7 @@ pub async fn start(config: Config) -> Result<Replica, StartError> {
     if let Some(operator) = operator {
         operator.serve(&shared, entry.held.clone(), &servers);
     }
+    tokio::spawn(entry.clone().greet(leaving.clone()));
     let keeper = Keeper::new(me, site.clone(), entry.clone(), partitions, leaving.clone());
     let keeper = tokio::spawn(keeper.run());
     announce(&site, addr);

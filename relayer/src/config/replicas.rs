@@ -21,7 +21,8 @@ pub struct Replicas {
     pub partitions: u16,
     /// Silence of a process after which others take what it holds, in milliseconds.
     pub lease_ms: u64,
-    /// Time that a request waits for somebody to hold its vault, in milliseconds.
+    /// Time that a request waits for somebody to hold its vault, in milliseconds: longer than `server.drain_timeout_ms`, for which a process
+    /// that ends may keep it, and than `lease_ms`.
     pub wait_ms: u64,
 }
 
@@ -33,7 +34,7 @@ impl Default for Replicas {
             address: String::new(),
             partitions: 1,
             lease_ms: 5_000,
-            wait_ms: 10_000,
+            wait_ms: 40_000,
         }
     }
 }

@@ -154,7 +154,7 @@ async fn gather(shared: &Shared, held: &Held) -> Result<OperatorView, RelayError
         object: "operator",
         version: env!("CARGO_PKG_VERSION"),
         at: shared.clock.unix(),
-        readiness: readiness(shared, &held),
+        readiness: readiness(shared, &held, None),
         settlement: settlement(&held),
         incidents: incidents.iter().map(IncidentView::from).collect(),
         vaults,

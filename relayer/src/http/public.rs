@@ -69,22 +69,23 @@ fn skew(node: &Shared, registry: &Registry) -> i64 {
     )
 )]
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
-    readiness_answer(&node.shared, std::slice::from_ref(&node))
+    readiness_answer(&node.shared, std::slice::from_ref(&node), None)
 }
 
-/// The same for a process that holds `held`.
-pub(crate) fn readiness_answer(shared: &Shared, held: &[Arc<Node>]) -> Response {
-    let report = readiness(shared, held);
+/// The same for a process that holds `held`, and can open nothing else if it is in `trouble`.
+pub(crate) fn readiness_answer(shared: &Shared, held: &[Arc<Node>], trouble: Option<&str>) -> Response {
+    let report = readiness(shared, held, trouble);
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
 
 /// Whether the relayer takes requests, and every condition for it.
-pub(super) fn readiness(shared: &Shared, held: &[Arc<Node>]) -> Readiness {
+pub(super) fn readiness(shared: &Shared, held: &[Arc<Node>], trouble: Option<&str>) -> Readiness {
     let registry = shared.registry.borrow().clone();
     let stale = stale(shared, &registry);
     let fresh = stale.is_none();
-    let ledger = held.iter().find_map(|node| node.ledger.trouble());
+    let ledger = held.iter().find_map(|node| node.ledger.trouble()).map(|trouble| trouble.to_string());
+    let ledger = ledger.or(trouble.map(str::to_owned));
     let draining = shared.stopping.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
     Readiness {
@@ -96,7 +97,7 @@ pub(super) fn readiness(shared: &Shared, held: &[Arc<Node>]) -> Readiness {
         clock_skew_seconds: skew(shared, &registry),
         relayer_active: registry.relayer.active,
         ledger: ledger.is_none(),
-        ledger_trouble: ledger.map(|trouble| trouble.to_string()),
+        ledger_trouble: ledger,
         draining,
     }
 }

@@ -10,7 +10,7 @@ use super::postgres::{Io, Session, end_writer, partitions_of, require_server};
 use super::sql::{Database, values};
 use super::{Ledger, LedgerError, Location, Reader};
 use std::sync::Arc;
-use steam_protocol::{Address, sha256};
+use steam_protocol::{Address, Hash, sha256};
 
 /// Partitions of a ledger at most: each has a writer, readers and a settlement of its own.
 pub const MOST_PARTITIONS: u16 = 64;
@@ -50,8 +50,8 @@ pub struct Member {
     pub address: String,
     /// Counts how often it told of itself.
     pub beat: i64,
-    /// Whether it is about to end.
-    pub leaving: bool,
+    /// Whether it takes no partition: it is about to end, or could not open one.
+    pub resting: bool,
 }
 
 /// A partition, and who has it.
@@ -87,29 +87,38 @@ pub struct Partitions {
 
 const TABLES: &str = "
 CREATE SCHEMA IF NOT EXISTS steam_replicas;
-CREATE TABLE IF NOT EXISTS steam_replicas.layout (partitions BIGINT NOT NULL, beats BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS steam_replicas.layout (
+    partitions BIGINT NOT NULL, beats BIGINT NOT NULL, domain BYTEA NOT NULL, relayer BYTEA NOT NULL
+);
 CREATE TABLE IF NOT EXISTS steam_replicas.member (
-    id TEXT PRIMARY KEY, address TEXT NOT NULL, beat BIGINT NOT NULL, leaving BIGINT NOT NULL
+    id TEXT PRIMARY KEY, address TEXT NOT NULL, beat BIGINT NOT NULL, resting BIGINT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS steam_replicas.partition (partition BIGINT PRIMARY KEY, member TEXT, serving BIGINT NOT NULL);
 ";
 
 impl Partitions {
-    /// Divides the ledger at `place` into `of` partitions, or finds it divided so, and connects the member `id` at `address`.
+    /// Divides the ledger at `place` of the deployment `domain` and relayer `relayer` into `of` partitions, or finds it divided so, and
+    /// connects the member `id` at `address`.
     ///
     /// # Errors
-    /// [`LedgerError::Foreign`] if it is divided otherwise, [`LedgerError::Refused`] for a file, or why the server cannot be used.
-    pub fn open(place: &Location, of: u16, id: String, address: String) -> Result<Self, LedgerError> {
+    /// [`LedgerError::Foreign`] if it is divided otherwise or another's, [`LedgerError::Refused`] for a file, or why the server cannot
+    /// be used.
+    pub fn open(
+        place: &Location,
+        of: u16,
+        (domain, relayer): (&Hash, &Address),
+        (id, address): (String, String),
+    ) -> Result<Self, LedgerError> {
         let Location::Server(server) = place else {
             return Err(LedgerError::Refused("divide a ledger that is in a file"));
         };
-        let me = Member { id, address, beat: 0, leaving: false };
+        let me = Member { id, address, beat: 0, resting: false };
         let mut partitions = Self { server: server.clone(), io: Io::start()?, session: None, me, of, beats: 0 };
-        partitions.divide()?;
+        partitions.divide(domain, relayer)?;
         Ok(partitions)
     }
 
-    fn divide(&mut self) -> Result<(), LedgerError> {
+    fn divide(&mut self, domain: &Hash, relayer: &Address) -> Result<(), LedgerError> {
         let (of, server) = (self.of, self.server.clone());
         let session = self.session()?;
         require_server(session, &server)?;
@@ -118,7 +127,14 @@ impl Partitions {
         db.script(TABLES)?;
         let foreign = |problem: String| LedgerError::Foreign { ledger: server.to_string(), problem };
         match partitions_of(session)? {
-            Some(made) if made == i64::from(of) => {}
+            Some(made) if made == i64::from(of) => {
+                let whose = "SELECT domain = ?1 AND relayer = ?2 AS ours FROM steam_replicas.layout";
+                if !db.one(whose, values![domain, relayer], |row| row.get::<bool>("ours"))? {
+                    return Err(foreign(
+                        "it belongs to another relayer, program or cluster: name another database".into(),
+                    ));
+                }
+            }
             Some(made) => {
                 let problem = format!(
                     "it has {made} partitions and replicas.partitions is {of}: set it to {made}, the number never changes"
@@ -132,7 +148,9 @@ impl Partitions {
                     let problem = "it is in one piece: set replicas.partitions to 1, or name another database for a ledger that begins empty";
                     return Err(foreign(problem.into()));
                 }
-                db.execute("INSERT INTO steam_replicas.layout (partitions, beats) VALUES (?1, 0)", values![of])?;
+                let layout =
+                    "INSERT INTO steam_replicas.layout (partitions, beats, domain, relayer) VALUES (?1, 0, ?2, ?3)";
+                db.execute(layout, values![of, domain, relayer])?;
                 for partition in 0..of {
                     let row = "INSERT INTO steam_replicas.partition (partition, serving) VALUES (?1, 0)";
                     db.execute(row, values![partition])?;
@@ -182,17 +200,17 @@ impl Partitions {
     pub fn beat(&mut self) -> Result<Roster, LedgerError> {
         self.count()?;
         let me = self.me.clone();
-        let beat = "INSERT INTO steam_replicas.member (id, address, beat, leaving) VALUES (?1, ?2, 1, ?3)
-                    ON CONFLICT (id) DO UPDATE SET beat = member.beat + 1, leaving = ?3";
-        self.run(beat, values![&me.id, &me.address, me.leaving])?;
+        let beat = "INSERT INTO steam_replicas.member (id, address, beat, resting) VALUES (?1, ?2, 1, ?3)
+                    ON CONFLICT (id) DO UPDATE SET beat = member.beat + 1, resting = ?3";
+        self.run(beat, values![&me.id, &me.address, me.resting])?;
         let db: &dyn Database = self.session()?;
         let members =
-            db.rows("SELECT id, address, beat, leaving FROM steam_replicas.member ORDER BY id", &[], |row| {
+            db.rows("SELECT id, address, beat, resting FROM steam_replicas.member ORDER BY id", &[], |row| {
                 Ok(Member {
                     id: row.get("id")?,
                     address: row.get("address")?,
                     beat: row.get("beat")?,
-                    leaving: row.get("leaving")?,
+                    resting: row.get("resting")?,
                 })
             })?;
         let held = "SELECT partition, member, serving FROM steam_replicas.partition ORDER BY partition";
@@ -215,9 +233,9 @@ impl Partitions {
         Ok(())
     }
 
-    /// Tells with the next beats that this member is about to end.
-    pub fn leave(&mut self) {
-        self.me.leaving = true;
+    /// Tells with the next beats whether this member takes partitions.
+    pub fn rest(&mut self, resting: bool) {
+        self.me.resting = resting;
     }
 
     /// Claims a partition that `from` had. Returns false if another member was first.

@@ -15,8 +15,8 @@ pub(crate) enum Step {
         /// Who had it.
         from: Option<String>,
     },
-    /// Give a partition to somebody who has fewer.
-    Give(u16),
+    /// Give one of the own partitions to somebody who has fewer.
+    Give,
     /// Nothing.
     Rest,
 }
@@ -81,10 +81,10 @@ impl Watch {
     /// What to do at `now`.
     pub(crate) fn step(&self, roster: &Roster, now: Instant) -> Step {
         let count = |id: &str| roster.partitions.iter().filter(|held| held.member.as_deref() == Some(id)).count();
-        let takers = roster.members.iter().filter(|member| !member.leaving && self.lives(&member.id, now));
+        let takers = roster.members.iter().filter(|member| !member.resting && self.lives(&member.id, now));
         let takers: Vec<(usize, &str)> = takers.map(|member| (count(&member.id), member.id.as_str())).collect();
         let (Some(own), Some(least)) = (takers.iter().find(|(_, id)| *id == self.me), takers.iter().min()) else {
-            return Step::Rest; // it leaves, or was not told of yet
+            return Step::Rest; // it rests, or was not told of yet
         };
         if let Some(held) = roster.partitions.iter().find(|held| self.is_lost(held, now)) {
             // Whoever has fewest takes it; anybody does if that one does not.
@@ -97,8 +97,7 @@ impl Watch {
         }
         // Of those who have most, one gives.
         if takers.iter().max() == Some(own) && own.0 > least.0 + 1 {
-            let mine = roster.partitions.iter().rfind(|held| held.member.as_deref() == Some(self.me.as_str()));
-            return mine.map_or(Step::Rest, |held| Step::Give(held.partition));
+            return Step::Give;
         }
         Step::Rest
     }

@@ -115,7 +115,9 @@ pub(crate) fn elsewhere() -> Response<Body> {
 /// Why there is no answer of another process.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// It has seen nothing of the request, or has sent it back: it may be sent again.
+    /// It has seen nothing of the request, which is whole.
+    Unsent(Box<Request<Body>>),
+    /// It has sent the request back: it may be sent again.
     NotTaken,
     /// The connection broke after the request was sent: what became of it is not known.
     Lost,
@@ -151,20 +153,23 @@ impl Peers {
             let is_new = kept.is_none();
             let mut sender = match kept {
                 Some(kept) => kept,
-                None => self.connect(address).await.ok_or(NoAnswer::NotTaken)?,
+                None => match self.connect(address).await {
+                    Some(connected) => connected,
+                    None => return Err(unsent(request)),
+                },
             };
             if sender.ready().await.is_err() {
                 if is_new {
-                    return Err(NoAnswer::NotTaken);
+                    return Err(unsent(request));
                 }
                 continue;
             }
             match sender.try_send_request(request).await {
                 Ok(response) => return self.answered(address, sender, response),
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_new => return Err(drop_unsent(unsent)),
+                    Some(whole) if is_new => return Err(unsent(whole)),
                     // A kept connection may have ended meanwhile.
-                    Some(unsent) => request = unsent,
+                    Some(whole) => request = whole,
                     None => return Err(NoAnswer::Lost),
                 },
             }
@@ -217,9 +222,10 @@ impl std::fmt::Debug for Peers {
     }
 }
 
-/// A request that a new connection did not take.
-fn drop_unsent(_: Request<Body>) -> NoAnswer {
-    NoAnswer::NotTaken
+/// A request that no process has seen anything of.
+fn unsent(mut request: Request<Body>) -> NoAnswer {
+    forget(request.headers_mut());
+    NoAnswer::Unsent(Box::new(request))
 }
 
 /// Writes a request for HTTP/1.1, whatever it came by. The host stays the one that the client named.

@@ -1,7 +1,7 @@
 //! Where each partition is served, as it was told last.
 
 use crate::ledger::partitions::Roster;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -10,8 +10,17 @@ use tokio::sync::watch;
 struct Told {
     /// The addresses of those who take requests for partitions.
     places: Vec<Option<String>>,
-    /// The addresses of all processes that are not given up.
-    members: BTreeSet<String>,
+    /// The names and addresses of all other processes that are not given up.
+    members: BTreeMap<String, String>,
+    /// The addresses of those that are not reached from here.
+    cut_off: BTreeSet<String>,
+}
+
+impl Told {
+    /// Whether something may be sent to `address`, or be under way there.
+    fn is_reached(&self, address: &str) -> bool {
+        self.members.values().any(|other| other == address) && !self.cut_off.contains(address)
+    }
 }
 
 /// Where partitions are served, and who is there.
@@ -37,9 +46,12 @@ impl Places {
             let elsewhere = held.member.as_ref().filter(|id| held.serving && **id != self.me);
             elsewhere.and_then(address)
         });
-        let members = roster.members.iter().map(|member| member.address.clone()).collect();
-        let now = Told { places: places.collect(), members };
+        let others = roster.members.iter().filter(|member| member.id != self.me);
+        let members = others.map(|member| (member.id.clone(), member.address.clone())).collect();
+        let mut now = Told { places: places.collect(), members, cut_off: BTreeSet::new() };
         self.told.send_if_modified(|told| {
+            let still = told.cut_off.iter().filter(|address| now.members.values().any(|other| other == *address));
+            now.cut_off = still.cloned().collect();
             let changed = *told != now;
             *told = now;
             changed
@@ -48,13 +60,32 @@ impl Places {
 
     /// Who takes requests for a partition, if it is another process.
     pub(crate) fn of(&self, partition: u16) -> Option<String> {
-        self.told.borrow().places.get(usize::from(partition)).cloned().flatten()
+        let told = self.told.borrow();
+        told.places.get(usize::from(partition)).cloned().flatten().filter(|address| !told.cut_off.contains(address))
     }
 
-    /// Waits until the process at `address` is given up: it fell silent, and others have taken what it held.
+    /// The names and addresses of the other processes.
+    pub(crate) fn others(&self) -> Vec<(String, String)> {
+        self.told.borrow().members.clone().into_iter().collect()
+    }
+
+    /// Notes whether a process at `address` is not reached. Says whether that is news.
+    pub(crate) fn cut_off(&self, address: &str, cut_off: bool) -> bool {
+        self.told.send_if_modified(|told| match cut_off {
+            true => told.cut_off.insert(address.to_owned()),
+            false => told.cut_off.remove(address),
+        })
+    }
+
+    /// How many are not reached.
+    pub(crate) fn cut_offs(&self) -> usize {
+        self.told.borrow().cut_off.len()
+    }
+
+    /// Waits until the process at `address` is given up: it fell silent, and others have taken what it held, or it is not reached.
     pub(crate) async fn gone(&self, address: &str) {
         let mut told = self.told.subscribe();
-        if told.wait_for(|told| !told.members.contains(address)).await.is_err() {
+        if told.wait_for(|told| !told.is_reached(address)).await.is_err() {
             std::future::pending::<()>().await; // nobody tells any more
         }
     }
@@ -74,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_where_another_process_serves_it() {
-        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, leaving: false };
+        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, resting: false };
         let held =
             |partition, member: Option<&str>, serving| Held { partition, member: member.map(Into::into), serving };
         let places = Places::new("me".into());
@@ -95,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_is_gone_once_it_is_forgotten_and_not_before() {
-        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, leaving: true };
+        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, resting: true };
         let places = Places::new("me".into());
         let roster =
             |ids: &[&str]| Roster { members: ids.iter().map(|id| member(id)).collect(), partitions: Vec::new() };

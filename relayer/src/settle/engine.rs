@@ -33,6 +33,9 @@ mod version;
 /// The reason recorded with the quarantined charges of a closed vault.
 const CLOSED: &str = "the vault was closed before it was seen to be settled";
 
+/// Time that a round under way has to end once the relayer is to end: its nodes may not answer.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+
 /// Everything a settler works with.
 pub struct Setup {
     /// Charges and groups.
@@ -111,7 +114,15 @@ impl Settler {
         let mut seal_at = Instant::now();
         loop {
             let round = if Instant::now() >= seal_at { Round::Seal } else { Round::Resolve };
-            let result = self.round(round).await;
+            // What a round has begun is taken up at the next start, whether or not it comes to its end.
+            let late = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(LAST_ROUND).await;
+            };
+            let result = tokio::select! {
+                result = self.round(round) => result,
+                () = late => return,
+            };
             if round == Round::Seal && result.is_ok() {
                 seal_at = Instant::now() + interval;
             }

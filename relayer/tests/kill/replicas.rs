@@ -67,9 +67,13 @@ impl Replicas {
     }
 
     async fn serve(&mut self, number: usize) {
+        self.serve_with(number, "").await;
+    }
+
+    async fn serve_with(&mut self, number: usize, other: &str) {
         let [public, internal] = self.ports[number];
         let more = format!(
-            "[replicas]\nsecret_file = {:?}\nlisten = \"127.0.0.1:{internal}\"\npartitions = {PARTITIONS}\nlease_ms = {}\n",
+            "[replicas]\nsecret_file = {:?}\nlisten = \"127.0.0.1:{internal}\"\npartitions = {PARTITIONS}\nlease_ms = {}\n{other}",
             self.system.file("replicas.secret"),
             LEASE.as_millis(),
         );
@@ -226,6 +230,41 @@ async fn runs(count: usize, faults: usize) {
     }
     let held = server.sql(&database, "SELECT count(*) FROM steam_replicas.partition WHERE member IS NOT NULL");
     assert_eq!(held, "0", "everything was given back");
+}
+
+/// Its key of probes is missing, so that it opens no partition to the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL"]
+async fn a_process_that_can_open_nothing_leaves_the_others_alone() {
+    let server = Server::start();
+    let url = server.database(None);
+    let database = database(&url);
+    let mut replicas = Replicas::start(&url, 1).await;
+    replicas.settled(&server, &database, PARTITIONS.into()).await;
+    replicas.ports.push([free_port(), free_port()]);
+    replicas.processes.push(None);
+    replicas.serve_with(1, "[probe]\nkey_file = \"/there/is/none\"\n").await;
+    // It is given some at first, and fails.
+    let ready = format!("http://127.0.0.1:{}/ready", replicas.ports[1][0]);
+    let deadline = Instant::now() + PATIENCE;
+    while reqwest::get(&ready).await.unwrap().status() != 503 {
+        assert!(Instant::now() < deadline, "it says that it is ready");
+        sleep(Duration::from_millis(50)).await;
+    }
+    // The other one has most of them most of the time, and all of them at its end.
+    let mut unserved = 0;
+    for _ in 0..100 {
+        let served = server.sql(&database, "SELECT count(*) FROM steam_replicas.partition WHERE serving = 1");
+        unserved += usize::from(PARTITIONS) - served.parse::<usize>().unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(unserved < 100, "of 400 looks at a partition {unserved} found nobody");
+    let broken = replicas.processes[1].take().unwrap();
+    replicas.system.stop(broken).await;
+    replicas.settled(&server, &database, PARTITIONS.into()).await;
+    let load: Load = replicas.system.load();
+    sleep(Duration::from_secs(1)).await;
+    replicas.compare(&load.finish().await).await;
 }
 
 fn faults() -> usize {

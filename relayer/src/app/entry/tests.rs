@@ -55,7 +55,7 @@ impl Two {
 
     /// Tells the other one that every partition is served at `address`.
     fn told(&self, address: &str) {
-        let member = Member { id: "holder".into(), address: address.into(), beat: 1, leaving: false };
+        let member = Member { id: "holder".into(), address: address.into(), beat: 1, resting: false };
         let part = |partition| Part { partition, member: Some("holder".into()), serving: true };
         self.other.places.update(&Roster { members: vec![member], partitions: (0..PARTITIONS).map(part).collect() });
     }
@@ -181,6 +181,44 @@ async fn a_vault_that_nobody_holds_is_waited_for_and_then_said_to_move() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_seen_anything_of_waits_however_long_it_is() {
+    let two = Two::new(good(false).await).await;
+    two.told("127.0.0.1:1");
+    let body = json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]});
+    let long = format!("{body}{}", " ".repeat(MOST_KEPT as usize));
+    let url = format!("http://{}/v1/chat/completions", two.public);
+    let asked = two.world.client.post(url).bearer_auth(two.world.key().reveal());
+    let asked = asked.header("content-type", "application/json").body(long);
+    let opening = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        two.other.open(two.partition, &two.world.node);
+    };
+    let (answer, ()) = tokio::join!(asked.send(), opening);
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn bodies_are_kept_while_there_is_room_and_sent_on_all_the_same() {
+    let two = Two::new(good(false).await).await;
+    let (all, kept) = (u32::try_from(KEPT_AT_ONCE).unwrap(), || two.other.room.available_permits());
+    let taken = two.other.room.try_acquire_many(all).unwrap();
+    assert_eq!(two.post(json!({})).send().await.unwrap().status(), 200);
+    // The holder holds it no more and nobody tells: what was not kept cannot be sent twice.
+    two.holder.shut(two.partition);
+    let began = Instant::now();
+    let (status, code, _) = two.refused(two.post(json!({}))).await;
+    assert_eq!((status, code.as_str()), (503, "vault_moving"));
+    assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+    drop(taken);
+    let (answer, least) = tokio::join!(two.refused(two.post(json!({}))), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        kept()
+    });
+    assert_eq!((answer.0, kept()), (503, KEPT_AT_ONCE));
+    assert!(least < KEPT_AT_ONCE, "its body takes room while it waits");
+}
+
+#[tokio::test]
 async fn who_ends_while_it_works_is_said_to_be_lost() {
     let two = Two::new(good(false).await).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -218,6 +256,14 @@ async fn a_process_speaks_for_itself_whatever_it_holds() {
         assert_eq!(answer.status(), 200, "{path}");
     }
     assert!(two.world.node.metrics.render().contains("steam_forwarded_total 0"));
+    // One that holds nothing and cannot is no place to send requests to.
+    two.other.able(false);
+    let url = format!("http://{}/ready", two.public);
+    let answer = two.world.client.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await.unwrap().contains("no part of the ledger can be opened"));
+    two.other.open(two.partition, &two.world.node);
+    assert_eq!(two.world.client.get(&url).send().await.unwrap().status(), 200);
 }
 
 #[test]

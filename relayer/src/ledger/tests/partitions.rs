@@ -11,7 +11,7 @@ fn place() -> Location {
 }
 
 fn member(place: &Location, of: u16, id: &str) -> Result<Partitions, LedgerError> {
-    Partitions::open(place, of, id.into(), format!("{id}:1"))
+    Partitions::open(place, of, (&DOMAIN, &RELAYER), (id.into(), format!("{id}:1")))
 }
 
 fn open_at(place: Location) -> Result<Ledger, LedgerError> {
@@ -88,6 +88,10 @@ async fn a_ledger_is_divided_once_and_is_not_taken_for_one_piece() {
     drop(member(&place, 3, "b").unwrap());
     let file = Place::file();
     drop(open_at(file.location()).unwrap());
+    for (domain, relayer) in [(&[9; 32], &RELAYER), (&DOMAIN, &[9; 32])] {
+        let other = Partitions::open(&place, 3, (domain, relayer), ("c".into(), "c:1".into())).unwrap_err();
+        assert!(other.to_string().contains("it belongs to another relayer"), "{other}");
+    }
     let refused = member(&place, 2, "c").unwrap_err().to_string();
     assert!(refused.contains("it has 3 partitions and replicas.partitions is 2"), "{refused}");
     for refused in [
@@ -151,9 +155,9 @@ async fn members_tell_of_themselves_and_only_silent_ones_are_forgotten() {
     let place = place();
     let (mut a, mut b) = (member(&place, 2, "a").unwrap(), member(&place, 2, "b").unwrap());
     a.beat().unwrap();
-    b.leave();
+    b.rest(true);
     let told = b.beat().unwrap().members;
-    let of = |id: &str, beat, leaving| Member { id: id.into(), address: format!("{id}:1"), beat, leaving };
+    let of = |id: &str, beat, resting| Member { id: id.into(), address: format!("{id}:1"), beat, resting };
     assert_eq!(told, [of("a", 1, false), of("b", 1, true)]);
     assert_eq!(a.beat().unwrap().members[0].beat, 2);
     b.forget(&told[0]).unwrap();

@@ -16,7 +16,7 @@ struct World {
 impl World {
     fn new(members: usize, partitions: u16) -> Self {
         let ids = ["a", "b", "c"];
-        let member = |id: &&str| Member { id: (*id).into(), address: String::new(), beat: 0, leaving: false };
+        let member = |id: &&str| Member { id: (*id).into(), address: String::new(), beat: 0, resting: false };
         let free = |partition| Held { partition, member: None, serving: false };
         let members = ids[..members].iter();
         Self {
@@ -44,7 +44,11 @@ impl World {
                     assert_eq!(held.member, *from);
                     held.member = Some(self.watches[at].me.clone());
                 }
-                Step::Give(partition) => self.roster.partitions[usize::from(*partition)].member = None,
+                Step::Give => {
+                    let me = Some(self.watches[at].me.clone());
+                    let mine = self.roster.partitions.iter_mut().find(|held| held.member == me);
+                    mine.expect("whoever gives has one").member = None;
+                }
                 Step::Rest => continue,
             }
             done.push((at, step));
@@ -118,7 +122,7 @@ fn who_stood_still_itself_replaces_nobody() {
 fn who_leaves_is_given_nothing_and_takes_nothing() {
     let mut world = World::new(2, 4);
     world.rounds(20);
-    world.roster.members[1].leaving = true;
+    world.roster.members[1].resting = true;
     for held in &mut world.roster.partitions {
         held.member = held.member.take().filter(|id| id == "a");
     }

@@ -18,7 +18,7 @@ fn peers(addresses: &[&str]) -> (Peers, Arc<Places>) {
 }
 
 fn told(places: &Places, addresses: &[&str]) {
-    let member = |address: &&str| Member { id: (*address).into(), address: (*address).into(), beat: 1, leaving: false };
+    let member = |address: &&str| Member { id: (*address).into(), address: (*address).into(), beat: 1, resting: false };
     places.update(&Roster { members: addresses.iter().map(member).collect(), partitions: Vec::new() });
 }
 
@@ -113,7 +113,9 @@ async fn what_was_not_taken_may_be_sent_again_and_what_was_lost_may_not() {
     let (refuses, _) = process(&["HTTP/1.1 421 X\r\nx-replica-elsewhere: 1\r\ncontent-length: 0\r\n\r\n"]).await;
     let (ends, _) = process(&[""]).await;
     let (peers, _) = peers(&[&absent, &refuses, &ends]);
-    assert!(matches!(peers.send(&absent, request(), &mark()).await, Err(NoAnswer::NotTaken)), "nobody listens");
+    let Err(NoAnswer::Unsent(whole)) = peers.send(&absent, request(), &mark()).await else { panic!("nobody listens") };
+    assert!(!whole.headers().contains_key("x-replica-secret"), "what only processes say stays between them");
+    assert_eq!(whole.into_body().collect().await.unwrap().to_bytes(), "body");
     assert!(matches!(peers.send(&refuses, request(), &mark()).await, Err(NoAnswer::NotTaken)), "it refuses");
     assert!(matches!(peers.send(&ends, request(), &mark()).await, Err(NoAnswer::Lost)), "it ended");
 }
