@@ -155,7 +155,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (place, [public, own]) = (config.ledger.location()?, [config.server.listen, config.operator.listen]);
     let token = OperatorToken::configured(&config)?;
     let site = Deployment::read(&config).await?.site(config)?;
-    let whole = site.open(vec![place], Share::WHOLE).await?;
+    let whole = site.open(place, None, Share::WHOLE).await?;
     let (listener, addr) = listen_public(public).await?;
     let operator = OperatorListener::open(own, token).await?;
     let process = Process::begin(&site).await;

@@ -234,20 +234,14 @@ impl Ledger {
         Self { writer, readers, all, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, half_sealed, _lock: lock }
     }
 
-    /// The same as the partition `own` of those at `places`: what concerns no vault is read of all of them.
-    ///
-    /// # Errors
-    /// [`LedgerError::Thread`].
-    pub fn beside(self, places: &[Location], own: u16) -> Result<Self, LedgerError> {
-        let io = postgres::Io::start()?;
-        let of = |(number, place): (usize, &Location)| match place {
-            Location::Server(server) if number != usize::from(own) => {
-                server_readers(SIBLING_READERS, server.clone(), io.clone())
-            }
-            _ => self.readers.clone(),
+    /// The same as the partition `own` of `siblings`: what concerns no vault is read of all of them.
+    #[must_use]
+    pub fn beside(self, siblings: &Siblings, own: u16) -> Self {
+        let of = |(number, sibling): (usize, &Arc<Readers>)| {
+            if number == usize::from(own) { self.readers.clone() } else { sibling.clone() }
         };
-        let all = places.iter().enumerate().map(of).collect();
-        Ok(Self { all, ..self })
+        let all = siblings.0.iter().enumerate().map(of).collect();
+        Self { all, ..self }
     }
 
     /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
@@ -355,6 +349,25 @@ impl Ledger {
     /// Says how many bytes must be left on the disk for anything to be sold: enough for what is under way then.
     pub fn want_free(&self, bytes: u64) {
         self.writer.health().want_free(bytes);
+    }
+}
+
+/// The partitions of a ledger on a server, to be read of by all of them that one process holds: connections are made once they are needed.
+#[derive(Clone)]
+pub struct Siblings(Arc<[Arc<Readers>]>);
+
+impl Siblings {
+    /// Of the partitions at `places`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Thread`].
+    pub fn new(places: &[Location]) -> Result<Self, LedgerError> {
+        let io = postgres::Io::start()?;
+        let of = |place: &Location| match place {
+            Location::Server(server) => server_readers(SIBLING_READERS, server.clone(), io.clone()),
+            Location::File(path) => file_readers(path),
+        };
+        Ok(Self(places.iter().map(of).collect()))
     }
 }
 

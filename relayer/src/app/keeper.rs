@@ -4,8 +4,8 @@
 use super::StartError;
 use super::entry::Entry;
 use super::partition::{Partition, Site};
-use crate::ledger::LedgerError;
 use crate::ledger::partitions::{Partitions, Roster, Share};
+use crate::ledger::{LedgerError, Siblings};
 use crate::node::Node;
 use crate::replicas::balance::{Step, Watch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,8 @@ pub(super) struct Keeper {
     entry: Arc<Entry>,
     /// Nothing while it is asked something.
     partitions: Option<Partitions>,
+    /// All partitions, once one of them was opened.
+    siblings: Option<Siblings>,
     watch: Watch,
     open: BTreeMap<u16, Partition>,
     /// Those that are being opened or closed.
@@ -74,6 +76,7 @@ impl Keeper {
             site,
             entry,
             partitions: Some(partitions),
+            siblings: None,
             watch,
             open: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -177,11 +180,12 @@ impl Keeper {
             return Ok(()); // another process was first
         }
         tracing::info!(partition, from = was, "taking a partition");
-        let places = self.ask(|partitions| Ok(partitions.places())).await?;
+        let place = self.ask(move |partitions| Ok(partitions.place(partition))).await?;
+        let siblings = self.siblings().await?;
         let (site, of) = (self.site.clone(), self.site.shared.config.replicas.partitions);
         self.busy.insert(partition);
         self.done.spawn(async move {
-            let opened = match site.open(places, Share { partition, of }).await {
+            let opened = match site.open(place, Some(siblings), Share { partition, of }).await {
                 Ok(opened) => match opened.probe().await {
                     Ok(()) => Ok(opened),
                     Err(error) => {
@@ -194,6 +198,14 @@ impl Keeper {
             Done::Opened(partition, opened)
         });
         Ok(())
+    }
+
+    async fn siblings(&mut self) -> Result<Siblings, LedgerError> {
+        if let Some(siblings) = &self.siblings {
+            return Ok(siblings.clone());
+        }
+        let siblings = Siblings::new(&self.ask(|partitions| Ok(partitions.places())).await?)?;
+        Ok(self.siblings.insert(siblings).clone())
     }
 
     /// Takes over what came of something that takes long. What the server could not be told is told by the next beats: whoever has

@@ -9,7 +9,7 @@ use crate::chain::rpc::Rpc;
 use crate::clock::{Clock, DAY_MS};
 use crate::config::{Config, SettleConfig};
 use crate::ledger::partitions::Share;
-use crate::ledger::{Ledger, LedgerError, Location};
+use crate::ledger::{Ledger, LedgerError, Location, Siblings};
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::{Node, Shared};
 use crate::probe::Prober;
@@ -59,27 +59,35 @@ pub(super) struct Partition {
 }
 
 impl Site {
-    /// Opens a partition, one of those at `places`, as a start of the relayer does: loads what is owed, reads the chain after that, and compares both, before
+    /// Opens a partition, the one of `siblings` that is at `place`, as a start of the relayer does: loads what is owed, reads the chain after that, and compares both, before
     /// anything is sold.
     ///
     /// # Errors
     /// [`StartError`]; it is not open then.
-    pub(super) async fn open(&self, places: Vec<Location>, share: Share) -> Result<Partition, StartError> {
-        let (ledger, vaults) = self.load(places, share).await?;
+    pub(super) async fn open(
+        &self,
+        place: Location,
+        siblings: Option<Siblings>,
+        share: Share,
+    ) -> Result<Partition, StartError> {
+        let (ledger, vaults) = self.load(place, siblings, share).await?;
         self.begin(ledger, vaults, share).await
     }
 
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
-    async fn load(&self, places: Vec<Location>, share: Share) -> Result<(Ledger, Arc<Vaults>), StartError> {
+    async fn load(
+        &self,
+        place: Location,
+        siblings: Option<Siblings>,
+        share: Share,
+    ) -> Result<(Ledger, Arc<Vaults>), StartError> {
         let (domain, relayer, clock) = (self.domain, self.parties.relayer, &self.shared.clock);
-        let place = places
-            .get(usize::from(share.partition))
-            .cloned()
-            .ok_or(LedgerError::Refused("open a partition that is not there"))?;
-        let opening = tokio::task::spawn_blocking(move || {
-            Ledger::open(place, &domain, &relayer.to_bytes())?.beside(&places, share.partition)
-        });
+        let opening = tokio::task::spawn_blocking(move || Ledger::open(place, &domain, &relayer.to_bytes()));
         let ledger = opening.await.map_err(|_| LedgerError::Closed)??;
+        let ledger = match siblings {
+            Some(siblings) => ledger.beside(&siblings, share.partition),
+            None => ledger,
+        };
         ledger.want_free(self.shared.config.ledger.min_free_bytes);
         let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
         ledger.finish_sealing().await?;

@@ -50,7 +50,8 @@ async fn a_partition_is_a_ledger_of_its_own() {
 #[ignore = "needs PostgreSQL"]
 async fn what_a_provider_is_paid_is_told_of_all_partitions() {
     let partitions = member(&place(), 3, "a").unwrap();
-    let open = |number| open_at(partitions.place(number)).unwrap().beside(&partitions.places(), number).unwrap();
+    let siblings = Siblings::new(&partitions.places()).unwrap();
+    let open = |number| open_at(partitions.place(number)).unwrap().beside(&siblings, number);
     let ledgers: Vec<Ledger> = (0..3).map(open).collect();
     for n in 1..=9 {
         write(&ledgers[usize::from(partition_of(&[n; 32], 3))], row(n, 1, 1)).await.unwrap();
