@@ -3,11 +3,11 @@
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::http::OperatorToken;
-use crate::ledger::LedgerError;
 use crate::ledger::partitions::Share;
+use crate::ledger::{Ledger, LedgerError};
 use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::held::Held;
@@ -48,6 +48,7 @@ mod listen;
 mod opening;
 mod partition;
 pub mod replica;
+pub mod seat;
 mod serve;
 mod timed;
 
@@ -238,6 +239,13 @@ impl Running {
     }
 }
 
+/// What a process has from the machine, which a simulation replaces.
+struct Surroundings {
+    clock: Arc<dyn Clock>,
+    random: Random,
+    opens: Arc<partition::Open>,
+}
+
 /// The relayer as the chain has it, and the keys it works with.
 struct Deployment {
     nodes: Vec<Arc<dyn Rpc>>,
@@ -273,19 +281,27 @@ impl Deployment {
     }
 
     /// What partitions are opened with.
-    fn site(self, mut config: Config) -> Result<Site, StartError> {
+    fn site(self, config: Config) -> Result<Site, StartError> {
+        self.site_in(
+            config,
+            Surroundings { clock: Arc::new(SystemClock), random: Random::from_os(), opens: Arc::new(Ledger::open) },
+        )
+    }
+
+    /// The same in other surroundings.
+    fn site_in(self, mut config: Config, surroundings: Surroundings) -> Result<Site, StartError> {
+        let Surroundings { clock, random, opens } = surroundings;
         let Self { nodes, parties, registry, settler, receipts, replaced } = self;
         let (domain, receipt_key_id, directory) =
             (registry.domain, registry.relayer.receipt_key_id, Arc::<Directory>::default());
         let (reader, registry) = Reader::of_nobody(nodes.clone(), parties, directory.clone(), registry);
-        let random = Random::from_os();
         let shared = Arc::new(Shared {
             limits: Limits::new(&config),
             upstream: Upstream::new(&config.upstream, parties.relayer, &receipts)?,
             scorer: Scorer::new((&config.routing).into()).into(),
             market: Market::new(std::mem::take(&mut config.market)),
             config,
-            clock: Arc::new(SystemClock),
+            clock,
             registry,
             board: Arc::default(),
             histories: Histories::default(),
@@ -300,7 +316,19 @@ impl Deployment {
             random,
         });
         let reader = Arc::new(Mutex::new(reader));
-        Ok(Site { shared, reader, directory, nodes, parties, domain, settler, receipts, receipt_key_id, replaced })
+        Ok(Site {
+            shared,
+            reader,
+            directory,
+            nodes,
+            parties,
+            domain,
+            settler,
+            receipts,
+            receipt_key_id,
+            replaced,
+            opens,
+        })
     }
 }
 

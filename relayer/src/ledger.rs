@@ -65,6 +65,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
+use writer::InTurns;
 
 /// Why the ledger could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -248,18 +249,29 @@ impl Ledger {
         Ok(Self { all, ..self })
     }
 
-    /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
-    /// happen at once. For a simulation, where one seed must give one order.
+    /// The ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
+    /// happen at once. For a simulation, where one seed must give one order. A server that is away is not waited for: in a turn nothing else happens.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
-        let lock = Some(Arc::new(sqlite::lock(path)?));
-        let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
-        Ok((
-            Self { reads_in_turn: true, marked_at_once: MARKED_IN_TURN, ..Self::new(writer, file_readers(path), lock) },
-            turns,
-        ))
+    pub fn open_in_turns(
+        at: impl Into<Location>,
+        domain: &[u8; 32],
+        relayer: &[u8; 32],
+    ) -> Result<(Self, Turns), LedgerError> {
+        let (store, readers, lock) = match at.into() {
+            Location::File(path) => {
+                let lock = Some(Arc::new(sqlite::lock(&path)?));
+                (InTurns::File(sqlite::Store::open(&path, domain, relayer)?), file_readers(&path), lock)
+            }
+            Location::Server(server) => {
+                let io = postgres::Io::start()?;
+                let store = postgres::Store::open(&server, &io, domain, relayer)?.that_waits_for_nobody();
+                (InTurns::Server(store), server_readers(SERVER_READERS, server, io), None)
+            }
+        };
+        let (writer, turns) = writer::Writer::in_turns(store);
+        Ok((Self { reads_in_turn: true, marked_at_once: MARKED_IN_TURN, ..Self::new(writer, readers, lock) }, turns))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.

@@ -15,6 +15,7 @@ mod oracle;
 mod owners;
 mod process;
 mod relayer;
+mod replicas;
 mod scene;
 mod storm;
 mod trace;

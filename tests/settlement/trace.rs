@@ -1,11 +1,11 @@
 //! Everything that happened, as one hash: the same seed gives the same.
 
+use super::relayer::Since;
 use sha2::{Digest, Sha256};
 use std::sync::Mutex;
-use tokio::time::Instant;
 
 pub struct Trace {
-    began: Instant,
+    since: Since,
     state: Mutex<(Sha256, Vec<String>)>,
     /// Whether lines are kept, to be read.
     loud: bool,
@@ -13,11 +13,15 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(loud: bool) -> Self {
-        Self { began: Instant::now(), state: Mutex::new((Sha256::new(), Vec::new())), loud }
+        Self::since(Since::now(), loud)
+    }
+
+    pub fn since(since: Since, loud: bool) -> Self {
+        Self { since, state: Mutex::new((Sha256::new(), Vec::new())), loud }
     }
 
     pub fn add(&self, line: &str) {
-        let at = self.began.elapsed().as_millis();
+        let at = self.since.elapsed_ms();
         let mut state = self.state.lock().unwrap();
         state.0.update(format!("{at} {line}\n"));
         if self.loud {

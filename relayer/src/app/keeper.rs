@@ -10,9 +10,9 @@ use crate::node::Node;
 use crate::replicas::balance::{Step, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Time that requests under way have to end before a partition is given to another process: new ones wait meanwhile.

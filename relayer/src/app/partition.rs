@@ -32,6 +32,9 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Pause between two looks at what became of the openings that were paid for.
 const SPONSOR_EVERY: Duration = Duration::from_secs(10);
 
+/// Opens a ledger for the deployment and the relayer that are named.
+pub(super) type Open = dyn Fn(Location, &Hash, &[u8; 32]) -> Result<Ledger, LedgerError> + Send + Sync;
+
 /// What a process opens partitions with.
 pub(super) struct Site {
     pub(super) shared: Arc<Shared>,
@@ -46,6 +49,7 @@ pub(super) struct Site {
     pub(super) receipt_key_id: u32,
     /// How long dust may wait whose price was replaced.
     pub(super) replaced: Duration,
+    pub(super) opens: Arc<Open>,
 }
 
 /// A partition that is open.
@@ -80,8 +84,9 @@ impl Site {
             .get(usize::from(share.partition))
             .cloned()
             .ok_or(LedgerError::Refused("open a partition that is not there"))?;
+        let opens = self.opens.clone();
         let opening = tokio::task::spawn_blocking(move || {
-            Ledger::open(place, &domain, &relayer.to_bytes())?.beside(&places, share.partition)
+            opens(place, &domain, &relayer.to_bytes())?.beside(&places, share.partition)
         });
         let ledger = opening.await.map_err(|_| LedgerError::Closed)??;
         ledger.want_free(self.shared.config.ledger.min_free_bytes);

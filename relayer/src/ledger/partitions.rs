@@ -83,6 +83,8 @@ pub struct Partitions {
     of: u16,
     /// How often members had told of themselves when this one did last: a server where it was less since has lost commits.
     beats: i64,
+    /// Whether such a server was met: the others count on, so that the next count says nothing of it.
+    behind: bool,
 }
 
 const TABLES: &str = "
@@ -104,7 +106,8 @@ impl Partitions {
             return Err(LedgerError::Refused("divide a ledger that is in a file"));
         };
         let me = Member { id, address, beat: 0, leaving: false };
-        let mut partitions = Self { server: server.clone(), io: Io::start()?, session: None, me, of, beats: 0 };
+        let mut partitions =
+            Self { server: server.clone(), io: Io::start()?, session: None, me, of, beats: 0, behind: false };
         partitions.divide()?;
         Ok(partitions)
     }
@@ -206,7 +209,8 @@ impl Partitions {
     fn count(&mut self) -> Result<(), LedgerError> {
         let count = "UPDATE steam_replicas.layout SET beats = beats + 1 RETURNING beats";
         let beats = (self.session()? as &dyn Database).one(count, &[], |row| row.get::<i64>("beats"))?;
-        if beats <= self.beats {
+        self.behind |= beats <= self.beats;
+        if self.behind {
             let ledger = self.server.to_string();
             let problem = "the server does not have what it had committed: this process takes no partition any more; restart it once the server has, or reconcile the ledger with the chain";
             return Err(LedgerError::Foreign { ledger, problem: problem.into() });

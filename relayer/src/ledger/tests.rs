@@ -13,6 +13,9 @@ mod usage;
 
 #[path = "../../tests/support/postgres.rs"]
 mod postgres_server;
+#[path = "../../tests/support/way.rs"]
+#[expect(dead_code, reason = "the simulation does more to a connection")]
+mod way;
 
 use super::charges::ChargeRow;
 use super::sql::values;

@@ -35,8 +35,13 @@ impl Server {
 
     /// One of its own, for a test that stops it.
     pub fn start() -> Self {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same with its folder in another one.
+    pub fn start_in(parent: &Path) -> Self {
         let bin = binaries();
-        let folder = tempfile::Builder::new().prefix("steam-pg-").tempdir().unwrap().keep();
+        let folder = tempfile::Builder::new().prefix("steam-pg-").tempdir_in(parent).unwrap().keep();
         let mut command = as_unprivileged(&folder);
         command.args(["sh", "-c", SCRIPT, "postgres.sh"]).arg(bin).arg(&folder).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

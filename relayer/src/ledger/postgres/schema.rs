@@ -17,6 +17,8 @@ const OLDEST_SERVER: i64 = 150_000;
 const LOCK: &str = "1398031693";
 /// Time in which a writer that has just ended gives its lock back.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Milliseconds that a connection which is ended by others may take for it: it gives its lock back with its end.
+const ENDING_MS: u64 = 2_000;
 /// Pause between two tries to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -133,7 +135,7 @@ pub(in crate::ledger) fn end_writer(server: &Server, io: &Arc<Io>) -> Result<(),
     if version(&session)?.is_none() {
         return Ok(());
     }
-    let end = format!("SELECT pg_terminate_backend(pid) AS ended FROM pg_locks WHERE {}", own_lock());
+    let end = format!("SELECT pg_terminate_backend(pid, {ENDING_MS}) AS ended FROM pg_locks WHERE {}", own_lock());
     (&session as &dyn Database).each(&end, &[], |_| Ok(()))
 }
 
@@ -271,7 +273,7 @@ impl Backend {
     /// Ends a connection that was lost on this side, so that the server gives its lock back and what it was doing has ended.
     pub fn end(&self, session: &Session) -> Result<(), LedgerError> {
         (session as &dyn Database).each(
-            "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE pid = ?1 AND backend_start::text = ?2",
+            &format!("SELECT pg_terminate_backend(pid, {ENDING_MS}) AS ended FROM pg_stat_activity WHERE pid = ?1 AND backend_start::text = ?2"),
             values![self.process, &self.started],
             |_| Ok(()),
         )

@@ -1,13 +1,11 @@
 //! A server that is away, full, read-only, hanging, or not the one it was.
 
 use super::postgres_server::Server;
+use super::way::{Cut, Way};
 use super::*;
 use crate::ledger::health::Trouble;
 use crate::ledger::incidents::{Decision, Resolution};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 
 /// What is not there by then never comes.
 const SOON: Duration = Duration::from_secs(20);
@@ -159,81 +157,25 @@ async fn whoever_was_told_that_it_is_durable_finds_it_after_any_crash_and_nobody
     }
 }
 
-/// Where a connection breaks.
-#[derive(Clone, Copy, PartialEq)]
-enum Cut {
-    /// The next commit does not arrive.
-    Commit,
-    /// The next commit arrives, and its answer does not.
-    Answer,
-    /// The next commit goes nowhere, and the connection stays: as at the near end of a tunnel.
-    Hole,
-}
-
-/// A socket on the way to a server, on which connections break where they are told to.
-fn way_to(server: &Server) -> (tempfile::TempDir, Arc<Mutex<Option<Cut>>>) {
-    let folder = tempfile::tempdir().unwrap();
-    let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
-    let (there, cut) = (server.folder().join(".s.PGSQL.5432"), Arc::new(Mutex::new(None)));
-    let told = cut.clone();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let (there, told) = (there.clone(), told.clone());
-            tokio::spawn(async move {
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = UnixStream::connect(there).await.unwrap().into_split();
-                tokio::select! {
-                    () = pass(from_client, to_server, Cut::Commit, &told) => {}
-                    () = pass(from_server, to_client, Cut::Answer, &told) => {}
-                }
-            });
-        }
-    });
-    (folder, cut)
-}
-
-/// A ledger that is reached by such a socket, which is in the folder.
-fn on_the_way() -> (Server, tempfile::TempDir, Arc<Mutex<Option<Cut>>>, Fixture) {
+/// A ledger that is reached by a socket on which connections break.
+fn on_the_way() -> (Server, Way, Fixture) {
     let (server, _) = own();
-    let (folder, cut) = way_to(&server);
-    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
-    (server, folder, cut, f)
-}
-
-/// Passes bytes on, until there are no more or it is told to stop at the word of a commit or of its answer, which is the same.
-async fn pass(
-    mut from: impl AsyncReadExt + Unpin,
-    mut to: impl AsyncWriteExt + Unpin,
-    at: Cut,
-    cut: &Mutex<Option<Cut>>,
-) {
-    let mut bytes = vec![0; 1 << 16];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
-        let commits = bytes[..read].windows(7).any(|word| word == b"COMMIT\0");
-        if commits && cut.lock().unwrap().take_if(|cut| *cut == at).is_some() {
-            return;
-        }
-        if commits && at == Cut::Commit && cut.lock().unwrap().take_if(|cut| *cut == Cut::Hole).is_some() {
-            return std::future::pending().await;
-        }
-        if to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
+    let way = Way::to(server.folder().join(".s.PGSQL.5432"));
+    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", way.folder().display())));
+    (server, way, f)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_commit_of_which_nothing_was_heard_is_looked_up_and_told_as_it_was() {
-    let (_server, _folder, cut, f) = on_the_way();
+    let (_server, way, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     for number in [2, 4, 6] {
-        *cut.lock().unwrap() = Some(Cut::Answer);
+        way.cut(Cut::Answer);
         write(&f.ledger, row(1, number, 1)).await.expect("it was committed");
-        assert!(cut.lock().unwrap().is_none(), "the connection was cut");
+        assert!(way.is_done(), "the connection was cut");
         until("sales", || f.ledger.trouble().is_none()).await;
-        *cut.lock().unwrap() = Some(Cut::Commit);
+        way.cut(Cut::Commit);
         let lost = write(&f.ledger, row(1, number + 1, 1)).await.unwrap_err();
         assert!(matches!(lost, LedgerError::Commit(_)), "{lost}");
         until("sales", || f.ledger.trouble().is_none()).await;
@@ -251,9 +193,9 @@ async fn a_commit_of_which_nothing_was_heard_is_looked_up_and_told_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_connection_that_says_nothing_is_given_up_for_one_that_does() {
-    let (_server, _folder, cut, f) = on_the_way();
+    let (_server, way, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
-    *cut.lock().unwrap() = Some(Cut::Hole);
+    way.cut(Cut::Hole);
     let lost = write(&f.ledger, row(1, 2, 1)).await.unwrap_err();
     assert!(matches!(lost, LedgerError::Commit(_)), "{lost}");
     until("sales", || f.ledger.trouble().is_none()).await;
@@ -264,13 +206,13 @@ async fn a_connection_that_says_nothing_is_given_up_for_one_that_does() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_commit_of_which_nobody_can_tell_is_told_as_that() {
-    let (server, folder, cut, f) = on_the_way();
+    let (server, way, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
-    let (socket, away) = (folder.path().join(".s.PGSQL.5432"), folder.path().join("away"));
+    let (socket, away) = (way.folder().join(".s.PGSQL.5432"), way.folder().join("away"));
     std::fs::rename(&socket, &away).unwrap();
-    *cut.lock().unwrap() = Some(Cut::Answer);
+    way.cut(Cut::Answer);
     let told = f.ledger.enqueue(charge_of(row(1, 2, 1))).unwrap();
-    until("the cut", || cut.lock().unwrap().is_none()).await;
+    until("the cut", || way.is_done()).await;
     // Another process opens it before this one is back.
     server.sql("t0", "UPDATE writer SET epoch = epoch + 1, turn = 0");
     std::fs::rename(&away, &socket).unwrap();
