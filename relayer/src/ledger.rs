@@ -56,6 +56,7 @@ pub use sponsored::{Cap, Counted, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpenin
 pub use sql::Reader;
 pub use sqlite::free_bytes;
 pub use tables::TableRow;
+pub(crate) use unsettled::saturating_sum;
 pub use unsettled::{Totals, Unsettled};
 pub use usage::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, Whose};
 pub use voucher::StoredVoucher;

@@ -185,17 +185,15 @@ impl Keeper {
         let (site, of) = (self.site.clone(), self.site.shared.config.replicas.partitions);
         self.busy.insert(partition);
         self.done.spawn(async move {
-            let opened = match site.open(place, Some(siblings), Share { partition, of }).await {
-                Ok(opened) => match opened.probe().await {
-                    Ok(()) => Ok(opened),
-                    Err(error) => {
-                        opened.close().await;
-                        Err(error)
-                    }
-                },
-                Err(error) => Err(error),
+            let opened = async {
+                let opened = site.open(place, Some(siblings), Share { partition, of }).await?;
+                if let Err(error) = opened.probe().await {
+                    opened.close().await;
+                    return Err(error);
+                }
+                Ok(opened)
             };
-            Done::Opened(partition, opened)
+            Done::Opened(partition, opened.await)
         });
         Ok(())
     }

@@ -328,8 +328,8 @@ async fn what_was_committed_is_there_after_the_file_is_opened_again(at: Place) {
     assert_eq!(account.keys[&1].authorized, MicroUsdc(4));
     let sum = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| row(1, n, 1).receipt.receipt.charge).sum();
     let mut unsettled = Unsettled::default();
-    unsettled.load(None, 1, sum(4..=4));
-    unsettled.load(Some(1), 1, sum(1..=3));
+    unsettled.load(None, 1, sum(4..=4)).unwrap();
+    unsettled.load(Some(1), 1, sum(1..=3)).unwrap();
     assert_eq!(account.unsettled, unsettled);
     assert_eq!(loaded.recent.len(), 2, "only requests that could still be replayed");
     assert_eq!(again.unbatched(0).await.unwrap(), [group]);

@@ -1,5 +1,6 @@
 //! What a vault's keys were charged and the chain is not known to have settled.
 
+use super::LedgerError;
 use std::collections::BTreeMap;
 use steam_protocol::units::Pico;
 
@@ -52,18 +53,18 @@ impl Unsettled {
 
     /// Everything.
     pub fn total(&self) -> Pico {
-        self.sealed.values().flat_map(Totals::values).copied().fold(self.open(), add)
+        self.sealed.values().flat_map(Totals::values).copied().fold(self.open(), saturating_sum)
     }
 
     /// What a key owes.
     pub fn of(&self, epoch: u32) -> Pico {
         let open = self.open.get(&epoch).copied().unwrap_or_default();
-        self.sealed.values().filter_map(|totals| totals.get(&epoch)).copied().fold(open, add)
+        self.sealed.values().filter_map(|totals| totals.get(&epoch)).copied().fold(open, saturating_sum)
     }
 
     /// What is not sealed.
     pub fn open(&self) -> Pico {
-        self.open.values().copied().fold(Pico::ZERO, add)
+        self.open.values().copied().fold(Pico::ZERO, saturating_sum)
     }
 
     /// The epochs of the keys that owe something that is not sealed.
@@ -77,20 +78,42 @@ impl Unsettled {
     }
 
     /// What the ledger has of a key: in the group `seq`, or not sealed.
-    pub(super) fn load(&mut self, seq: Option<u32>, epoch: u32, amount: Pico) {
+    ///
+    /// # Errors
+    /// [`LedgerError::Malformed`] if the sum is beyond u128: no charges come to that.
+    pub(super) fn load(&mut self, seq: Option<u32>, epoch: u32, amount: Pico) -> Result<(), LedgerError> {
         let totals = match seq {
             None => &mut self.open,
             Some(seq) => self.sealed.entry(seq).or_default(),
         };
-        increase(totals, epoch, amount);
+        let sum = totals.entry(epoch).or_default();
+        *sum = sum.checked_add(amount).ok_or(LedgerError::Malformed("charge"))?;
+        Ok(())
     }
 }
 
 fn increase(totals: &mut Totals, epoch: u32, amount: Pico) {
     let sum = totals.entry(epoch).or_default();
-    *sum = add(*sum, amount);
+    *sum = saturating_sum(*sum, amount);
 }
 
-fn add(a: Pico, b: Pico) -> Pico {
+/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
+pub(crate) fn saturating_sum(a: Pico, b: Pico) -> Pico {
     Pico(a.0.saturating_add(b.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_charges_come_to_is_not_loaded() {
+        for seq in [None, Some(1)] {
+            let mut unsettled = Unsettled::default();
+            unsettled.load(seq, 1, Pico(u128::MAX)).unwrap();
+            unsettled.load(seq, 2, Pico(1)).unwrap();
+            let beyond = unsettled.load(seq, 1, Pico(1));
+            assert!(matches!(beyond, Err(LedgerError::Malformed("charge"))), "{beyond:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Sums of money that refuse rather than overflow.
 
+pub(super) use crate::ledger::saturating_sum as add;
 use steam_protocol::units::{MicroUsdc, Pico};
 
 /// Whether `needed` is there; otherwise what is, and what is needed.
@@ -18,9 +19,4 @@ pub(super) fn rounded_down(sum: Pico) -> MicroUsdc {
 /// Whole micro-dollars that cover a sum, as far as they can be told.
 pub(super) fn rounded_up(sum: Pico) -> MicroUsdc {
     sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
-}
-
-/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
-pub(super) fn add(a: Pico, b: Pico) -> Pico {
-    Pico(a.0.saturating_add(b.0))
 }

@@ -87,8 +87,7 @@ fn waiting(db: &dyn Database, loaded: &mut Loaded) -> Result<(), LedgerError> {
 
 fn owe(row: &dyn Row, vault: &mut LoadedVault) -> Result<(), LedgerError> {
     let total = charges::total(&charges::receipt(row)?)?;
-    vault.unsettled.load(row.opt("seq")?, row.get("epoch")?, total);
-    Ok(())
+    vault.unsettled.load(row.opt("seq")?, row.get("epoch")?, total)
 }
 
 /// Requests that began since `since_ms`.
