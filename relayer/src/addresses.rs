@@ -2,14 +2,27 @@
 
 use crate::chain::Pubkey;
 use std::collections::HashMap;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 use steam_protocol::seeds;
 
 /// The sysvar with a transaction's instructions.
 pub const INSTRUCTIONS: Pubkey = anchor_lang::prelude::pubkey!("Sysvar1nstructions1111111111111111111111111");
 
+/// The program that this process was told to talk to.
+static PROGRAM: OnceLock<Pubkey> = OnceLock::new();
+
+/// The program: the one this binary was built with, unless [`use_program`] named another deployment's.
+pub fn program() -> Pubkey {
+    PROGRAM.get().copied().unwrap_or(steam_router::ID)
+}
+
+/// Names another deployment's program, before any address is derived. The first one named stays.
+pub fn use_program(program: Pubkey) {
+    PROGRAM.get_or_init(|| program);
+}
+
 fn derive(seeds: &[&[u8]]) -> Pubkey {
-    Pubkey::find_program_address(seeds, &steam_router::ID).0
+    Pubkey::find_program_address(seeds, &program()).0
 }
 
 /// The deployment's settings.
@@ -70,5 +83,5 @@ pub fn ata(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
 /// Where the upgradeable loader keeps the program's upgrade authority.
 pub fn program_data() -> Pubkey {
     let loader = anchor_lang::solana_program::bpf_loader_upgradeable::ID;
-    Pubkey::find_program_address(&[steam_router::ID.as_array()], &loader).0
+    Pubkey::find_program_address(&[program().as_array()], &loader).0
 }

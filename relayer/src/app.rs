@@ -1,5 +1,6 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
+use crate::addresses;
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
@@ -254,7 +255,7 @@ impl Deployment {
         let settler = read_keypair(&config.chain.settler_keypair)?;
         let receipts = read_keypair(&config.chain.receipt_keypair)?;
         let nodes = HttpRpc::all(&config.chain.rpc_urls)?;
-        let program = config.chain.program.unwrap_or(steam_router::ID);
+        let program = config.chain.program.unwrap_or_else(addresses::program);
         let relayer = config.chain.relayer.unwrap_or_default();
         let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
         check_deployment(&nodes, &program, &registry, &settler, &receipts).await?;

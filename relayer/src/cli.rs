@@ -42,6 +42,7 @@ mod usage;
 mod vault;
 mod wallet;
 
+use crate::addresses;
 use clap::Parser;
 use error::{CliError, Exit, Result};
 use output::Format;
@@ -136,6 +137,9 @@ async fn run(cli: Cli) -> Result<()> {
     let global = &cli.global;
     if global.output == Format::Csv && !matches!(cli.command, Command::Statement(_)) {
         return Err(CliError::usage("--output csv is of `steam statement` alone").next("use --output json"));
+    }
+    if let Some(program) = global.program {
+        addresses::use_program(program);
     }
     match cli.command {
         #[cfg(feature = "localnet")]

@@ -16,7 +16,7 @@ pub use ledger::LedgerConfig;
 pub use market::{Market, host_of};
 pub use operator::Operator;
 pub use read::ConfigError;
-pub use replicas::Replicas;
+pub use replicas::{Replicas, is_address};
 pub use sponsoring::Sponsoring;
 
 use read::{base58, base58_option};

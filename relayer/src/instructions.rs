@@ -16,7 +16,7 @@ use steam_router::{accounts, instruction};
 const DECIMALS: u8 = 6;
 
 fn build(accounts: impl ToAccountMetas, data: impl InstructionData) -> Instruction {
-    Instruction { program_id: steam_router::ID, accounts: accounts.to_account_metas(None), data: data.data() }
+    Instruction { program_id: addresses::program(), accounts: accounts.to_account_metas(None), data: data.data() }
 }
 
 /// Sets the program up. `authority` is its upgrade authority.

@@ -1,6 +1,7 @@
 """The Helm chart, linted and rendered by Helm's own library; what it renders is held against the schemas of Kubernetes."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -18,6 +19,11 @@ KUBERNETES = "1.34"
 # A definition of the Prometheus operator, which is no part of Kubernetes.
 FOREIGN = {"ServiceMonitor", "PrometheusRule"}
 NEEDED = {"image": {"repository": "registry.example/steam"}, "keys": {"secretName": "steam-keys"}}
+SEVERAL = NEEDED | {
+    "replicas": {"count": 3, "secretName": "steam-replicas"},
+    "environmentSecretName": "steam-environment",
+    "networkPolicy": {"enabled": True},
+}
 EVERYTHING = NEEDED | {
     "image": {"repository": "registry.example/steam", "digest": "sha256:" + "0" * 64},
     "imagePullSecrets": [{"name": "registry"}],
@@ -87,7 +93,7 @@ def test_helm_lint_has_nothing_to_mend(copy):
     assert complaints(copy) != []
 
 
-@pytest.mark.parametrize("values", [NEEDED, EVERYTHING], ids=["needed", "everything"])
+@pytest.mark.parametrize("values", [NEEDED, SEVERAL, EVERYTHING], ids=["needed", "several", "everything"])
 def test_what_it_renders_is_valid(values):
     assert invalid(rendered(values)) == []
 
@@ -112,6 +118,8 @@ def test_what_must_be_set_is_asked_for_in_words():
         (NEEDED | {"config": ""}, "config: put the text"),
         (NEEDED | {"ingress": {"enabled": True}}, "ingress.host"),
         (NEEDED | {"replicas": 2}, "replicas"),
+        (NEEDED | {"replicas": {"count": 2}}, "replicas.secretName"),
+        (NEEDED | {"replicas": {"count": 0}}, "count"),
         (NEEDED | {"podDisruptionBudget": {"maxUnavailable": 2}}, "maxUnavailable"),
         (NEEDED | {"image": {"repository": "r", "digest": "latest"}}, "digest"),
     ]:
@@ -136,6 +144,32 @@ def test_there_is_one_replica_with_a_volume_that_stays():
     mounts = {mount["name"]: mount["mountPath"] for mount in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
     variables = {v["name"]: v["value"] for v in spec["template"]["spec"]["containers"][0]["env"]}
     assert variables["STEAM_LEDGER"].startswith(mounts["ledger"] + "/")
+
+
+def test_several_processes_find_each_other_and_have_no_volume(steam, folder):
+    documents = rendered(SEVERAL)
+    spec = of(documents, "StatefulSet")["spec"]
+    assert spec["replicas"] == 3 and "volumeClaimTemplates" not in spec
+    container = spec["template"]["spec"]["containers"][0]
+    variables = {v["name"]: v.get("value") for v in container["env"]}
+    assert "STEAM_LEDGER" not in variables, "the ledger is where the configuration says"
+    service = of(documents, "Service", "demo-steam-pods")["spec"]
+    assert service["publishNotReadyAddresses"] and spec["serviceName"] == "demo-steam-pods"
+    port = next(p["port"] for p in service["ports"] if p["name"] == "replicas")
+    assert variables["STEAM_REPLICA_ADDRESS"] == f"$(POD_NAME).demo-steam-pods:{port}"
+    assert {"name": "replicas", "containerPort": port} in container["ports"]
+    behind = [rule for rule in of(documents, "NetworkPolicy")["spec"]["ingress"] if rule["ports"][0]["port"] == "replicas"]
+    assert behind[0]["from"] == [{"podSelector": spec["selector"]}], "the processes alone reach that port"
+    # What the values say of the configuration is one that the relayer takes, but for the files that are not here.
+    told = re.search(r"^# `config` has\n((?:#   .*\n)+)", (CHART / "values.yaml").read_text(), re.M)[1]
+    config = tomllib.loads(re.sub(r"^#   ", "", told, flags=re.M))
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert config["replicas"]["secret_file"] == f"{mounts['replicas']}/replicas.secret" and "ledger" not in mounts
+    assert config["replicas"]["listen"].endswith(f":{port}")
+    file = folder / "several.toml"
+    file.write_text(of(rendered(NEEDED), "Secret")["stringData"]["steam.toml"] + re.sub(r"^#   ", "", told, flags=re.M))
+    answer = run(steam, "config", "check", file, env={**os.environ, "STEAM_REPLICA_ADDRESS": "demo-steam-0.demo-steam-pods:8789"})
+    assert answer.returncode == 3 and "replicas." not in answer.stderr.replace("replicas.secret", ""), answer.stderr
 
 
 def test_the_default_configuration_is_one_that_the_relayer_takes(steam, folder):

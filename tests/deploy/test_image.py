@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -14,6 +15,7 @@ import yaml
 from lab import DEPLOY, ROOT, run
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+REPLICAS = yaml.safe_load((DEPLOY / "compose.replicas.yaml").read_text())
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
@@ -124,6 +126,37 @@ def test_compose_opens_the_proxy_alone():
     assert holes(COMPOSE) == []
     broken = yaml.safe_load((DEPLOY / "compose.yaml").read_text().replace("127.0.0.1:9090:9090", "9090:9090").replace("./caddy/", "./proxy/"))
     assert holes(broken) == ["caddy mounts ./proxy/Caddyfile, which is not there", "prometheus is open to the world: 9090:9090"]
+
+
+def test_two_processes_are_one_relayer_behind_the_proxy(steam, folder):
+    services, port = REPLICAS["services"], "8787"
+    members = ["steam", "steam-2"]
+    assert services["steam-2"]["extends"] == {"file": "compose.yaml", "service": "steam"}
+    for name in members:
+        variables = services[name]["environment"]
+        assert variables["STEAM_REPLICA_ADDRESS"] == f"{name}:8789"
+        assert variables["STEAM_LEDGER"] == services["steam"]["environment"]["STEAM_LEDGER"]
+        socket = next(volume.split(":")[1] for volume in services[name]["volumes"])
+        assert f"host={socket}&" in variables["STEAM_LEDGER"]
+    # PostgreSQL has no address, so that whoever reaches it shares the volume of its socket.
+    assert services["postgres"]["command"] == ["-c", "listen_addresses="] and "ports" not in services["postgres"]
+    everywhere = [f"{name}:{port}" for name in members]
+    assert services["caddy"]["environment"]["STEAM_UPSTREAM"].split() == everywhere
+    one, two = ((DEPLOY / f"prometheus/prometheus{more}.yml").read_text() for more in ("", ".replicas"))
+    assert yaml.safe_load(two)["scrape_configs"][0]["static_configs"][0]["targets"] == everywhere
+    assert [line for line in one.splitlines() if "steam:" not in line][1:] == [line for line in two.splitlines() if "steam:" not in line][1:]
+    # The configuration that the file asks for is one that the relayer takes, but for the secret that is not here.
+    told = re.findall(r"^#     (\[replicas\]|\w+ = .*)$", (DEPLOY / "compose.replicas.yaml").read_text(), re.M)
+    config, key = folder / "replicas.toml", folder / "replicas-key.json"
+    key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
+    text = re.sub(r'"/run/[^"]*"', f'"{key}"', (DEPLOY / "steam.minimal.toml").read_text())
+    config.write_text(text + "\n".join(told) + "\n")
+    environment = {**os.environ, **services["steam"]["environment"]}
+    answer = run(steam, "config", "check", config, env=environment)
+    assert answer.returncode == 3 and "/run/secrets/replicas.secret" in answer.stderr, answer.stderr
+    config.write_text(re.sub(r'"/run/secrets/[^"]*"', f'"{key}"', config.read_text()))
+    answer = run(steam, "config", "check", config, env=environment)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_compose_and_image_agree():

@@ -19,7 +19,14 @@ use anchor_lang::prelude::*;
 use instructions::*;
 use state::{Agreement, ConfigUpdate, Delays, KeyGrant, KeyLimits, OfferTerms, ProviderUpdate, RelayerUpdate};
 
-declare_id!("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
+/// Where the program is in tests and on local networks. Everybody has the key of this address: on no other network is it to be trusted.
+pub const LOCAL_ADDRESS: Pubkey = Pubkey::from_str_const("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
+
+// A deployment has an address of its own, which is named when it is built.
+declare_id!(match option_env!("STEAM_PROGRAM_ADDRESS") {
+    Some(address) => Pubkey::from_str_const(address),
+    None => LOCAL_ADDRESS,
+});
 
 /// The instructions. Each is described where it is implemented.
 #[program]

@@ -84,19 +84,22 @@ def free_port():
 
 
 class Running:
-    """A gateway at work: its process and its database's, if it has one, where it listens, what is asked of it, and who signs the
-    requests of a load, if anybody."""
+    """A gateway at work: the process that is asked, a second one of the same gateway and its database's, if there are, where it
+    listens, what is asked of it, and who signs the requests of a load, if anybody."""
 
-    def __init__(self, process, address, model=MODEL, path=CHAT, headers=(), payer=None, database=None, others=()):
+    def __init__(self, process, address, model=MODEL, path=CHAT, headers=(), payer=None, database=None, others=(), second=None):
         self.process, self.address, self.model, self.path = process, address, model, path
         self.headers, self.payer, self.database, self.others = list(headers), payer, database, list(others)
+        self.second = second
+        # Where metrics tell of settlement.
+        self.settling = address
 
     def shape(self, words, size, streamed):
         headers = [] if self.payer else self.headers
         return {"path": self.path, "model": self.model, "words": words, "bytes": size, "streamed": streamed, "headers": headers}
 
     def stop(self):
-        for process in filter(None, [self.process, self.database, *self.others]):
+        for process in filter(None, [self.process, self.second, self.database, *self.others]):
             stop(process)
 
 
@@ -222,8 +225,9 @@ def postgres(bench):
     return server, f"postgres:///postgres?host={folder}&user=steam"
 
 
-def steam(bench, signed=False, on_a_server=False):
-    """`steam serve` as it is by default, on a local chain that it reads and settles on."""
+def steam(bench, signed=False, on_a_server=False, forwarded=False):
+    """`steam serve` as it is by default, on a local chain that it reads and settles on. `forwarded`: two processes share the ledger, and the
+    one that is asked sends every request on to the other, which has all vaults."""
     folder = bench.folder / f"steam-{time.monotonic_ns()}"
     folder.mkdir()
     listen = f"127.0.0.1:{free_port()}"
@@ -238,10 +242,25 @@ def steam(bench, signed=False, on_a_server=False):
         database, url = postgres(bench)
         text = config.read_text()
         config.write_text(re.sub(r'^path = ".*"$', f'url = "{url}"', text, flags=re.MULTILINE))
-    process = bench.spawn([bench.steam, "serve", config], "steam", bench.cores)
-    bearer = [f"authorization: Bearer {payer['key']}"]
     lowest_priority(chain)
-    return Running(process, listen, headers=bearer, payer=payer if signed else None, database=database, others=[chain])
+    bearer = [f"authorization: Bearer {payer['key']}"]
+    holder = behind = None
+    if forwarded:
+        text, behind = config.read_text(), f"127.0.0.1:{free_port()}"
+        (folder / "replicas.secret").write_text("0123456789abcdef" * 2)
+        (folder / "holder.toml").write_text(text.replace(f'"{listen}"', f'"{behind}"') + replicas(folder))
+        config.write_text(text + replicas(folder))
+        holder = bench.spawn([bench.steam, "serve", folder / "holder.toml"], "steam-holder", bench.cores)
+        ready(Running(holder, behind, headers=bearer, database=database, others=[chain]))
+    process = bench.spawn([bench.steam, "serve", config], "steam", bench.cores)
+    running = Running(process, listen, headers=bearer, payer=payer if signed else None, database=database, others=[chain], second=holder)
+    running.settling = behind or listen
+    return running
+
+
+def replicas(folder):
+    """What one of several processes has in its configuration."""
+    return f'[replicas]\nsecret_file = "{folder}/replicas.secret"\nlisten = "127.0.0.1:{free_port()}"\n'
 
 
 def steam_signed(bench):
@@ -252,9 +271,13 @@ def steam_postgres(bench):
     return steam(bench, on_a_server=True)
 
 
+def steam_forwarded(bench):
+    return steam(bench, on_a_server=True, forwarded=True)
+
+
 def settled_groups(running):
     """Groups of charges that the relayer knows to be settled on chain."""
-    metrics = urllib.request.urlopen(f"http://{running.address}/metrics", timeout=10).read().decode()
+    metrics = urllib.request.urlopen(f"http://{running.settling}/metrics", timeout=10).read().decode()
     return next(int(line.split()[1]) for line in metrics.splitlines() if line.startswith("steam_settled_groups "))
 
 
@@ -267,4 +290,5 @@ GATEWAYS = {
     "steam": steam,
     "steam-signed": steam_signed,
     "steam-postgres": steam_postgres,
+    "steam-forwarded": steam_forwarded,
 }

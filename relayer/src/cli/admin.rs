@@ -151,7 +151,7 @@ impl Settings {
             floor_slots: floor.slots,
         };
         Ok(Self {
-            program: steam_router::ID.to_string(),
+            program: addresses::program().to_string(),
             config: addresses::config().to_string(),
             domain: hex::encode(config.domain),
             mint: config.mint.to_string(),

@@ -10,6 +10,7 @@ mod table;
 
 use super::CliError;
 use super::output::{Format, write_out};
+use crate::addresses;
 use crate::relay::dialect::chat::question::{Question, Stream, message};
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
@@ -57,6 +58,10 @@ impl DevArgs {
         if self.demo && output == Format::Json {
             return Err(CliError::usage("--demo is a tour for people, and prints no JSON")
                 .next("leave --output out, or --demo"));
+        }
+        if addresses::program() != steam_router::LOCAL_ADDRESS {
+            return Err(CliError::usage("the local network has the program at its local address alone")
+                .next("leave out --program, STEAM_PROGRAM, and STEAM_PROGRAM_ADDRESS where `steam` is built"));
         }
         match run(self, output).await {
             Ok(None) => Ok(()),

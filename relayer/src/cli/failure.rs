@@ -64,7 +64,7 @@ fn of_code(code: u32, program: Option<&Pubkey>, payer: &Pubkey) -> CliError {
         }
         // The token transfers of the other programs are checked before they are made: what is missing is for rent.
         (Some(_), INSUFFICIENT) => poor(payer),
-        (Some(program), code) if *program == steam_router::ID => of_program(code),
+        (Some(program), code) if *program == addresses::program() => of_program(code),
         _ => CliError::new("program", format!("the program refused the transaction with its error {code}")),
     }
 }
@@ -104,8 +104,8 @@ fn poor(payer: &Pubkey) -> CliError {
 
 /// The program does not exist on this cluster.
 pub fn not_deployed() -> CliError {
-    CliError::new("not_deployed", format!("there is no Steam Router program {} on this cluster", steam_router::ID))
-        .next("name the right cluster with --url; `steam dev` starts a local one")
+    CliError::new("not_deployed", format!("there is no Steam Router program {} on this cluster", addresses::program()))
+        .next("name the right cluster with --url, or a deployment's program with --program; `steam dev` starts a local one")
 }
 
 #[cfg(test)]

@@ -79,22 +79,23 @@ struct Made {
 
 impl Init {
     pub fn run(self, global: &Global) -> Result<()> {
-        let text = self.text()?;
+        let text = self.text(global.program)?;
         write_new(&self.out, &text).map_err(|error| cannot_make(&self.out, &error, "config", "--out"))?;
         global.output.print(&Made { file: self.out.display().to_string() })
     }
 
     /// The file, whose values `steam config check` takes.
-    fn text(&self) -> Result<String> {
+    fn text(&self, program: Option<Pubkey>) -> Result<String> {
         let [settler, receipts, ledger] = self.paths()?;
         let quoted = |text: String| toml::Value::from(text).to_string();
-        let values = [
+        let mut values = vec![
             ("rpc_urls", toml::Value::from(self.rpc_url.clone()).to_string()),
             ("relayer", quoted(self.relayer.to_string())),
             ("settler_keypair", quoted(settler.display().to_string())),
             ("receipt_keypair", quoted(receipts.display().to_string())),
             ("path", quoted(ledger.display().to_string())),
         ];
+        values.extend(program.map(|program| ("program", quoted(program.to_string()))));
         let text = filled(if self.all { MAXIMAL } else { MINIMAL }, &values);
         let config: Config =
             toml::from_str(&text).map_err(|error| CliError::new("config", error.message().to_owned()))?;
@@ -124,7 +125,7 @@ impl Init {
 /// `template` with the values of the settings named, and without saying any more that these are examples.
 fn filled(template: &str, values: &[(&str, String)]) -> String {
     let value_of = |line: &str| {
-        let (name, _) = line.split_once(" = ")?;
+        let (name, _) = line.strip_prefix('#').unwrap_or(line).split_once(" = ")?;
         values.iter().find(|(known, _)| *known == name).map(|(_, value)| format!("{name} = {value}"))
     };
     let mut lines: Vec<String> = Vec::new();
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_written_is_a_configuration_with_what_was_said_and_defaults() {
         for all in [false, true] {
-            let (init, text) = (init(all), init(all).text().unwrap());
+            let (init, text) = (init(all), init(all).text(None).unwrap());
             let config: Config = toml::from_str(&text).unwrap();
             config.check().unwrap();
             assert_eq!(config.chain.rpc_urls, init.rpc_url);
@@ -203,6 +204,17 @@ mod tests {
     }
 
     #[test]
+    fn another_deployments_program_is_named() {
+        for all in [false, true] {
+            let program = Pubkey::new_from_array([9; 32]);
+            let named: Config = toml::from_str(&init(all).text(Some(program)).unwrap()).unwrap();
+            assert_eq!(named.chain.program, Some(program));
+            let other: Config = toml::from_str(&init(all).text(None).unwrap()).unwrap();
+            assert_eq!(other.chain.program, None);
+        }
+    }
+
+    #[test]
     fn each_deployment_has_its_files_where_its_own_file_puts_them() {
         for (deployment, keypairs, file) in [
             (
@@ -213,7 +225,7 @@ mod tests {
             (Deployment::Helm, "/run/secrets/steam", include_str!("../../../deploy/helm/steam/values.yaml")),
         ] {
             let config: Config =
-                toml::from_str(&Init { deployment: Some(deployment), ..init(false) }.text().unwrap()).unwrap();
+                toml::from_str(&Init { deployment: Some(deployment), ..init(false) }.text(None).unwrap()).unwrap();
             assert_eq!(config.chain.settler_keypair, Path::new(keypairs).join("settler.json"));
             assert_eq!(config.chain.receipt_keypair, Path::new(keypairs).join("receipts.json"));
             assert_eq!(config.ledger.path, Path::new("/var/lib/steam/steam.db"));
@@ -229,7 +241,7 @@ mod tests {
     #[test]
     fn what_the_relayer_would_not_take_is_not_written() {
         for url in ["https://h/?q=\"x\"", "https://host/a b"] {
-            let error = Init { rpc_url: vec![url.into()], ..init(false) }.text().unwrap_err();
+            let error = Init { rpc_url: vec![url.into()], ..init(false) }.text(None).unwrap_err();
             assert!(error.to_string().contains("chain.rpc_urls"), "{url}: {error}");
         }
     }

@@ -15,9 +15,8 @@ pub use reconcile::Reconcile;
 pub use resolve::Resolve;
 
 use super::error::{CliError, Result};
-use super::parse::{Given, address, ledger};
+use super::parse::{Given, ledger};
 use super::solana::{Global, cluster_url};
-use crate::chain::Pubkey;
 use crate::ledger::{LedgerError, Location};
 use std::path::{Path, PathBuf};
 
@@ -66,9 +65,6 @@ pub struct Nodes {
     /// RPC endpoint; may be repeated: all must agree
     #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]
     pub rpc_url: Vec<String>,
-    /// The program [default: the one this binary was built with]
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    pub program: Option<Pubkey>,
 }
 
 /// Who decides, and why.

@@ -3,12 +3,18 @@
 use super::error::CliError;
 use super::output::Format;
 use crate::chain::Pubkey;
+use crate::config::is_address;
 use crate::ledger::Location;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use steam_protocol::seeds;
+
+/// Where a process is reached.
+pub fn host_and_port(text: &str) -> Result<String, String> {
+    if is_address(text) { Ok(text.to_owned()) } else { Err("expected a host and a port, as in 10.0.0.1:8789".into()) }
+}
 
 /// An address in base58.
 pub fn address(text: &str) -> Result<Pubkey, String> {

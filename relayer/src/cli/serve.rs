@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
-use super::parse::{Given, ledger};
+use super::parse::{Given, host_and_port, ledger};
 use super::solana::{Global, cluster_url};
 use crate::app::replica::Replica;
 use crate::app::{self, Running, StartError};
@@ -38,6 +38,9 @@ pub struct Settings {
     /// RPC endpoint, in place of chain.rpc_urls; may be repeated
     #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]
     pub rpc_url: Vec<String>,
+    /// Where the other processes reach this one, as host:port, in place of replicas.address
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, env = "STEAM_REPLICA_ADDRESS")]
+    pub replica_address: Option<String>,
 }
 
 impl Settings {
@@ -56,6 +59,9 @@ impl Settings {
         }
         if !self.rpc_url.is_empty() {
             config.chain.rpc_urls.clone_from(&self.rpc_url);
+        }
+        if let Some(address) = &self.replica_address {
+            config.replicas.address.clone_from(address);
         }
         config.check().map_err(fail)?;
         Ok(config)

@@ -37,14 +37,14 @@ impl Session {
         let genesis = rpc.genesis().await?;
         let address = addresses::config();
         let Some(data) = rpc.data(&address).await? else {
-            return Err(match rpc.data(&steam_router::ID).await? {
+            return Err(match rpc.data(&addresses::program()).await? {
                 None => failure::not_deployed(),
                 Some(_) => CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
                     .next("its upgrade authority sets it up with `steam admin init`"),
             });
         };
         let config: Config = decode(&data, &address)?;
-        let domain = steam_protocol::domain::domain(&steam_router::ID.to_bytes(), &genesis);
+        let domain = steam_protocol::domain::domain(&addresses::program().to_bytes(), &genesis);
         if domain != config.domain {
             return Err(CliError::new(
                 "wrong_cluster",
@@ -106,7 +106,8 @@ impl Session {
             },
             ..RpcProgramAccountsConfig::default()
         };
-        let found = self.rpc.client().get_program_ui_accounts_with_config(&steam_router::ID, config);
+        let program = addresses::program();
+        let found = self.rpc.client().get_program_ui_accounts_with_config(&program, config);
         let found = self.rpc.answer(found).await?;
         Ok(found.into_iter().filter_map(|(address, account)| Some((address, account.data.decode()?))).collect())
     }

@@ -3,6 +3,7 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
+use super::parse::address;
 use super::signer::{Signer, Source, source};
 use crate::chain::Pubkey;
 use std::cell::OnceCell;
@@ -21,6 +22,9 @@ pub struct Global {
     /// Who signs and pays: a keypair file or what the Solana CLI takes for one [default: from its config]
     #[arg(short, long, global = true, value_name = "KEYPAIR", value_parser = source, help_heading = "Global options")]
     pub keypair: Option<Source>,
+    /// The program of another deployment [default: the one this binary was built with]
+    #[arg(long, global = true, value_name = "ADDRESS", value_parser = address, env = "STEAM_PROGRAM", help_heading = "Global options")]
+    pub program: Option<Pubkey>,
     /// The Solana CLI's configuration file [default: ~/.config/solana/cli/config.yml]
     #[arg(short = 'C', long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,

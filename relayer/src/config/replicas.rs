@@ -26,6 +26,11 @@ pub struct Replicas {
     pub wait_ms: u64,
 }
 
+/// Whether a text is `host:port`.
+pub fn is_address(text: &str) -> bool {
+    text.parse::<axum::http::uri::Authority>().is_ok_and(|address| address.port().is_some())
+}
+
 impl Default for Replicas {
     fn default() -> Self {
         Self {
@@ -78,8 +83,6 @@ impl Replicas {
         let problem =
             "where the other processes reach this one, as host:port, since replicas.listen is no single address";
         need(reachable, "replicas.address", problem)?;
-        let spelt = self.address.is_empty()
-            || self.address.parse::<axum::http::uri::Authority>().is_ok_and(|at| at.port().is_some());
-        need(spelt, "replicas.address", "as host:port")
+        need(self.address.is_empty() || is_address(&self.address), "replicas.address", "as host:port")
     }
 }

@@ -3,6 +3,7 @@
 use super::files::Keys;
 use super::nodes::PATIENCE;
 use super::{Findings, Part};
+use crate::addresses;
 use crate::chain::Pubkey;
 use crate::chain::quorum::first;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
@@ -140,7 +141,7 @@ async fn fee_account(found: &mut Findings, registry: &Registry, nodes: &[Arc<dyn
 }
 
 async fn delays(found: &mut Findings, config: &Config, nodes: &[Arc<dyn Rpc>]) {
-    let program = config.chain.program.unwrap_or(steam_router::ID);
+    let program = config.chain.program.unwrap_or_else(addresses::program);
     match accounts::delays(nodes, &program).await {
         Ok(delays) => match grace::check(config, &delays) {
             Ok(_) => found.well("what is sold settles within the program's grace"),

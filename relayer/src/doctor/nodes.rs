@@ -2,6 +2,7 @@
 //! A node is somebody else's: what it says is judged, and never believed.
 
 use super::{Findings, Part};
+use crate::addresses;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, node_url};
 use crate::config::Config;
@@ -60,7 +61,7 @@ async fn ask(told: &mut Told<'_>, config: &Config) {
         Ok(node) => node,
         Err(error) => return told.failed.push(error),
     };
-    let program = config.chain.program.unwrap_or(steam_router::ID);
+    let program = config.chain.program.unwrap_or_else(addresses::program);
     let relayer = config.chain.relayer.unwrap_or_default();
     match node.genesis_hash().await {
         Ok(genesis) => told.genesis = Some(genesis),
@@ -156,7 +157,7 @@ fn one(found: &mut Findings, config: &Config, node: &Told, reference: u64) {
     for error in &node.failed {
         found.fault(format!("{shown}: {error}"), mend_of(error));
     }
-    let program = config.chain.program.unwrap_or(steam_router::ID);
+    let program = config.chain.program.unwrap_or_else(addresses::program);
     if let (Some(genesis), Some(registry)) = (node.genesis, &node.registry)
         && steam_protocol::domain::domain(&program.to_bytes(), &genesis) != registry.domain
     {

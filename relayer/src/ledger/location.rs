@@ -1,5 +1,6 @@
 //! Where a ledger is: a SQLite file, or a database on a PostgreSQL server.
 
+use reqwest::Url;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use tokio_postgres::config::{Host, SslMode};
@@ -14,10 +15,18 @@ pub enum Location {
     Server(Server),
 }
 
+/// That connections to a server are encrypted, and whom to believe who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// File with the certificates in PEM by one of which the server's is signed; those of the system unless set.
+    pub root: Option<PathBuf>,
+}
+
 /// A database on a PostgreSQL server, and how to be let in. The password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     url: String,
+    tls: Option<Tls>,
     password: Option<Zeroizing<String>>,
     /// Which part of a ledger that is divided; the whole database's own without one.
     partition: Option<u16>,
@@ -74,6 +83,7 @@ impl Server {
     }
 
     /// Reads a URL like `postgres://user@host:5432/database`, or with the folder of a socket `postgres:///database?host=/run/postgresql&user=name`.
+    /// `sslmode=verify-full` and `sslrootcert` are PostgreSQL's own, of its library libpq; without them there is no encryption.
     ///
     /// # Errors
     /// What is wrong with it; a password in it is, and is not repeated.
@@ -82,7 +92,8 @@ impl Server {
         if !Self::is_url(url) {
             return Err(form.into());
         }
-        let config: tokio_postgres::Config = url.parse().map_err(|_| form.to_owned())?;
+        let (plain, tls) = Tls::of(url)?;
+        let config: tokio_postgres::Config = plain.parse().map_err(|_| form.to_owned())?;
         if config.get_password().is_some() {
             return Err("a password is in the URL, where logs and other programs may show it: leave it out there, and name a file \
                         that has it, or set STEAM_LEDGER_PASSWORD"
@@ -97,7 +108,9 @@ impl Server {
             );
         }
         if matches!(config.get_ssl_mode(), SslMode::Require) {
-            return Err("sslmode=require cannot be kept: this program has no TLS for its database; leave it out".into());
+            return Err("sslmode=require lets anybody be the server: name sslmode=verify-full, and sslrootcert if its certificate is \
+                        your own"
+                .into());
         }
         let here = |host: &Host| match host {
             Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
@@ -105,20 +118,24 @@ impl Server {
             Host::Unix(_) => true,
         };
         // Where an address is named too, it is what is connected to.
-        if !config.get_hosts().iter().all(here) || !config.get_hostaddrs().iter().all(IpAddr::is_loopback) {
-            return Err(
-                "connections to the server are not encrypted: name one on this machine, or a tunnel's end on it, by a \
+        let is_here = config.get_hosts().iter().all(here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
+        if !is_here && tls.is_none() {
+            return Err("connections to the server are not encrypted: add sslmode=verify-full, or name one on this machine by a \
                         socket's folder or a loopback address"
-                    .into(),
-            );
+                .into());
         }
-        Ok(Self { url: url.into(), password: None, partition: None })
+        Ok(Self { url: url.into(), tls, password: None, partition: None })
     }
 
     /// One partition of a ledger that is divided: its tables are in a schema of their own.
     #[must_use]
     pub fn in_partition(&self, partition: u16) -> Self {
         Self { partition: Some(partition), ..self.clone() }
+    }
+
+    /// How connections are encrypted, if they are.
+    pub(super) const fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Whether it is one partition of a ledger.
@@ -128,7 +145,10 @@ impl Server {
 
     /// How to connect.
     pub(super) fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
-        let mut config: tokio_postgres::Config = self.url.parse()?;
+        let mut config: tokio_postgres::Config = without(&self.url, &Tls::PARAMETERS).parse()?;
+        if self.tls.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
         if let Some(password) = &self.password {
             config.password(password.as_bytes());
         }
@@ -138,6 +158,33 @@ impl Server {
         }
         Ok(config)
     }
+}
+
+impl Tls {
+    /// Parameters of libpq that `tokio_postgres` does not know.
+    const PARAMETERS: [&str; 2] = ["sslmode=verify-full", "sslrootcert="];
+
+    /// What a URL says of it, and the URL without that.
+    fn of(url: &str) -> Result<(String, Option<Self>), String> {
+        let plain = without(url, &Self::PARAMETERS);
+        let said = Url::parse(url).map_err(|_| "expected a URL like postgres://user@host:5432/database".to_owned())?;
+        let root = said.query_pairs().find(|(name, _)| name == "sslrootcert").map(|(_, file)| PathBuf::from(&*file));
+        if without(url, &["sslmode=verify-full"]) != url {
+            return Ok((plain, Some(Self { root })));
+        }
+        if root.is_some() {
+            return Err("sslrootcert is for sslmode=verify-full: add that".into());
+        }
+        Ok((plain, None))
+    }
+}
+
+/// A URL without the parameters that begin so.
+fn without(url: &str, parameters: &[&str]) -> String {
+    let Some((before, query)) = url.split_once('?') else { return url.into() };
+    let others: Vec<&str> =
+        query.split('&').filter(|pair| !parameters.iter().any(|parameter| pair.starts_with(parameter))).collect();
+    if others.is_empty() { before.into() } else { format!("{before}?{}", others.join("&")) }
 }
 
 /// The schema of a partition's tables.
@@ -214,12 +261,33 @@ mod tests {
             ("postgress://steam:s3cret@localhost/steam", "expected a URL"),
             ("POSTGRES://steam:s3cret@localhost/steam", "expected a URL"),
             ("postgres://steam@localhost/steam?hostaddr=192.0.2.1", "not encrypted"),
-            ("postgres://steam@localhost/steam?sslmode=require", "has no TLS"),
-            ("postgres://steam@localhost/steam?sslmode=verify-full", "expected a URL"),
+            ("postgres://steam@localhost/steam?sslmode=require", "sslmode=verify-full"),
+            ("postgres://steam@db.example/steam?sslmode=prefer", "not encrypted"),
+            ("postgres://steam@localhost/steam?sslmode=verify-ca", "expected a URL"),
+            ("postgres://steam@localhost/steam?sslrootcert=/a.pem", "is for sslmode=verify-full"),
         ] {
             let refused = Location::read(url).unwrap_err();
             assert!(refused.contains(problem) && !refused.contains("s3cret"), "{url}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_server_on_another_machine_is_reached_by_tls_alone() {
+        for (parameters, root) in [
+            ("sslmode=verify-full", None),
+            ("sslrootcert=/etc/steam/a%20root.pem&sslmode=verify-full", Some("/etc/steam/a root.pem")),
+        ] {
+            let url = format!("postgres://steam@db.example/steam?{parameters}&options=-c%20geqo%3Doff");
+            let Ok(Location::Server(server)) = Location::read(&url) else { panic!("{url} is a server") };
+            assert_eq!(server.tls(), Some(&Tls { root: root.map(PathBuf::from) }));
+            let config = server.config().unwrap();
+            assert_eq!((config.get_ssl_mode(), config.get_options()), (SslMode::Require, Some("-c geqo=off")));
+            assert_eq!(server.to_string(), url);
+        }
+        let Ok(Location::Server(server)) = Location::read("postgres://steam@localhost/steam") else {
+            panic!("a server")
+        };
+        assert_eq!(server.tls(), None);
     }
 
     #[test]

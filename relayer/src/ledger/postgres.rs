@@ -6,6 +6,7 @@ mod schema;
 mod session;
 mod statement;
 mod store;
+mod tls;
 
 pub(super) use schema::{
     create, end_writer, in_use, join, lock_for_command, open_reader, partitions_of, require_server, usable,

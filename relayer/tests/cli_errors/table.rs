@@ -83,6 +83,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("provider offer", "model") => Usage(&["", "a b", "é", "m:floor", "m:NITRO", "m:free", "m:online"]),
         (_, "model") => Usage(&["", "a b", "é"]),
         (_, "endpoint") => URL,
+        (_, "replica_address") => Usage(&["", "8789", "host", "a host:1", "http://host:1"]),
         (_, "rpc_url") => Usage(&["mars", "ws://localhost", "http://"]),
         (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes", "Ac\u{200b}me", "\u{202e}x", " x"]),
         (_, "capability") => Usage(&["", "flying"]),

@@ -53,6 +53,20 @@ impl Server {
         &self.folder
     }
 
+    /// Makes a certificate for an address, and the root that has signed it: `server.pem`, `server.key` and `root.pem` in the folder.
+    #[allow(dead_code, reason = "not every group of tests encrypts")]
+    pub fn certify(&self, address: &str) {
+        let script = format!(
+            "cd {} && new='req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes' &&
+             openssl $new -x509 -days 2 -subj /CN=root -keyout root.key -out root.pem &&
+             openssl $new -subj /CN=server -keyout server.key -out server.csr && echo subjectAltName=IP:{address} >names &&
+             openssl x509 -req -days 2 -in server.csr -CA root.pem -CAkey root.key -CAcreateserial -extfile names -out server.pem",
+            self.folder.display(),
+        );
+        let made = as_unprivileged(&self.folder).args(["sh", "-c", &script]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
     /// The URL of a database.
     pub fn url(&self, database: &str) -> String {
         format!("postgres:///{database}?host={}&user=steam", self.folder.display())

@@ -1,6 +1,7 @@
 //! The chain, as far as a ledger can be compared with it.
 
 use super::{CliError, Nodes, Result};
+use crate::addresses;
 use crate::chain::rpc::{HttpRpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::cli::solana::Global;
@@ -42,7 +43,7 @@ impl Nodes {
                 .next("check the endpoints named with --rpc-url")
         };
         let nodes = HttpRpc::all(&urls).map_err(failed)?;
-        let program = self.program.unwrap_or(steam_router::ID);
+        let program = addresses::program();
         for node in &nodes {
             let genesis = node.genesis_hash().await.map_err(failed)?;
             if steam_protocol::domain::domain(&program.to_bytes(), &genesis) != domain {

@@ -3,6 +3,7 @@
 use super::prices::{self, Compared};
 use super::source::Proof;
 use super::{CliError, not_held};
+use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::error::Result;
 use crate::cli::session::Session;
@@ -61,7 +62,7 @@ impl Chain {
         let vault = Pubkey::new_from_array(receipt.vault);
         let settles = message.instructions().iter().any(|instruction| {
             let program = accounts.get(usize::from(instruction.program_id_index));
-            program == Some(&steam_router::ID)
+            program == Some(&addresses::program())
                 && instruction.data.strip_prefix(steam_router::instruction::SettleBatch::DISCRIMINATOR).is_some_and(
                     |batch| {
                         names(batch, proof, |group| {

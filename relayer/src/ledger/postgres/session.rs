@@ -4,6 +4,7 @@
 //! sockets are served by a thread of their own, and who asks waits. What is asked together is sent together.
 
 use super::statement::translated;
+use super::tls;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::Audit;
 use crate::ledger::failure::{DatabaseError, ServerError};
@@ -18,7 +19,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Client, NoTls, Socket, Statement};
 
 /// Time to connect, after which a server counts as away.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -63,6 +65,24 @@ pub(in crate::ledger) struct Session {
     io: Arc<Io>,
 }
 
+/// Connects, and leaves the connection to a task that serves it.
+async fn connect<T>(config: tokio_postgres::Config, tls: T) -> Result<Client, ServerError>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + 'static, TlsConnect: Send>,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let (client, connection) = tokio::time::timeout(2 * CONNECT, config.connect(tls))
+        .await
+        .map_err(|_| ServerError::new("it does not answer"))?
+        .map_err(|error| ServerError::from(&error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to the ledger's server has ended");
+        }
+    });
+    Ok(client)
+}
+
 /// Ends the reading of rows.
 struct Reading<'a>(&'a Cell<bool>);
 
@@ -84,18 +104,13 @@ impl Session {
             .keepalives_idle(KEEP_ALIVE)
             .keepalives_interval(KEEP_ALIVE)
             .keepalives_retries(UNANSWERED);
+        let tls = server.tls().map(tls::connector).transpose().map_err(away)?;
         let Some(runtime) = &io.0 else { return Err(LedgerError::Closed) };
         let connecting = runtime.spawn(async move {
-            let connecting = tokio::time::timeout(2 * CONNECT, config.connect(NoTls)).await;
-            let (client, connection) = connecting
-                .map_err(|_| ServerError::new("it does not answer"))?
-                .map_err(|error| ServerError::from(&error))?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to the ledger's server has ended");
-                }
-            });
-            Ok::<_, ServerError>(client)
+            match tls {
+                Some(tls) => connect(config, tls).await,
+                None => connect(config, NoTls).await,
+            }
         });
         let client = block_on(connecting).map_err(|_| LedgerError::Closed)?.map_err(away)?;
         let session = Self {

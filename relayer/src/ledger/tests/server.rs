@@ -82,6 +82,44 @@ async fn what_is_wrong_with_a_server_is_said_in_a_sentence() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL"]
+async fn an_encrypted_connection_is_to_the_server_that_its_certificate_names() {
+    let (server, place) = own();
+    let process = std::process::id();
+    // Addresses of this machine that nobody else's server listens at.
+    let [certified, other] = [1, 2].map(|host| format!("127.77.{}.{host}", process % 250));
+    server.certify(&certified);
+    let (file, database) = (|name| server.folder().join(name), url_of(&place).split(['/', '?']).nth(3).unwrap());
+    let root = format!("&sslrootcert={}", file("root.pem").display());
+    std::fs::write(file("data/pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.0/8 trust\n").unwrap();
+    std::fs::write(file("none.pem"), "").unwrap();
+    let url = |address: &str, more: &str| format!("postgres://steam@{address}/{database}?sslmode=verify-full{more}");
+    server.stop();
+    server.start_again(&format!("-c listen_addresses={certified},{other}"));
+    assert!(refused(&url(&certified, &root), None).contains("does not support TLS"));
+    server.stop();
+    let [key, certificate] = ["server.key", "server.pem"].map(|name| file(name).display().to_string());
+    server.start_again(&format!(
+        "-c listen_addresses={certified},{other} -c ssl=on -c ssl_key_file={key} -c ssl_cert_file={certificate}"
+    ));
+    for (url, said) in [
+        (url(&other, &root), "certificate not valid for name"),
+        (url(&certified, ""), "certificate"),
+        (url(&certified, &format!("{root}.not")), "root.pem.not: "),
+        (url(&certified, &format!("&sslrootcert={}", file("none.pem").display())), "it holds no certificate in PEM"),
+        (format!("postgres://steam@{certified}/{database}"), "no pg_hba.conf entry"),
+    ] {
+        let problem = refused(&url, None);
+        assert!(problem.contains(said) && !problem.contains('\n'), "{url}: {problem}");
+    }
+    let f = open(Place::Server(url(&certified, &root)));
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let encrypted =
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'steam'";
+    assert_eq!(server.sql("postgres", encrypted), "t");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn sales_stop_while_the_server_is_away_and_begin_again_by_themselves() {
     let (server, place) = own();
     let f = open(place);
