@@ -167,8 +167,7 @@ impl Tls {
     /// What a URL says of it, and the URL without that.
     fn of(url: &str) -> Result<(String, Option<Self>), String> {
         let plain = without(url, &Self::PARAMETERS);
-        let said = Url::parse(url).map_err(|_| "expected a URL like postgres://user@host:5432/database".to_owned())?;
-        let root = said.query_pairs().find(|(name, _)| name == "sslrootcert").map(|(_, file)| PathBuf::from(&*file));
+        let root = parameter(url, "sslrootcert").map(PathBuf::from);
         if without(url, &["sslmode=verify-full"]) != url {
             return Ok((plain, Some(Self { root })));
         }
@@ -177,6 +176,13 @@ impl Tls {
         }
         Ok((plain, None))
     }
+}
+
+/// A parameter of a URL, which may be no URL otherwise: of its hosts the library decides.
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    let alone = Url::parse(&format!("postgres:///?{query}")).ok()?;
+    alone.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
 /// A URL without the parameters that begin so.

@@ -152,6 +152,8 @@ impl Settler {
         let mut waiting = BTreeSet::new();
         self.setup.ledger.finish_sealing().await?;
         let open = self.setup.ledger.open_batches().await?;
+        // Not when a group is voided, alone: the answer of that write may be lost. And before what was set aside is taken off.
+        open.iter().flat_map(|batch| &batch.groups).for_each(|group| self.owe_voided(group));
         let seen = self.observe(&open).await?;
         self.height = seen.height;
         for batch in open {

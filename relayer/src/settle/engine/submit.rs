@@ -12,11 +12,6 @@ use steam_protocol::Hash;
 impl Settler {
     /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
     pub(super) async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
-        // What a group was voided of is still owed once that group is settled. Not when it is voided: the answer of that write may
-        // be lost.
-        for void in batch.groups.iter().filter(|group| group.receipts == 0) {
-            self.setup.vaults.unsealed(void);
-        }
         if batch.signed >= self.setup.config.max_attempts {
             tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
             let problem = format!("batch {} was signed as often as settle.max_attempts allows", batch.id);
@@ -132,8 +127,16 @@ impl Settler {
     async fn void(&self, batch: &Batch, fault: Fault) -> Result<(), SettleError> {
         let reason = fault.reason.clone();
         let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
+        self.owe_voided(&void);
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
         self.apply_incidents().await
+    }
+
+    /// Has what a group was voided of be owed, as what is not sealed: it is not settled with that group.
+    pub(super) fn owe_voided(&self, group: &SealedGroup) {
+        if group.receipts == 0 {
+            self.setup.vaults.unsealed(group);
+        }
     }
 
     fn sign(&self, batch: &Batch, form: &Form, budget: Budget, blockhash: Hash) -> Result<Signed, SettleError> {

@@ -70,6 +70,51 @@ async fn what_a_group_was_voided_of_is_owed_though_the_answer_of_that_write_was_
     assert_eq!((world.node.vaults.sums().unsettled, node.sent()), (owed, 1));
 }
 
+/// Decides that the one incident of a ledger is written off, as `steam ledger resolve --write-off` does beside a relayer.
+async fn write_off(world: &World) {
+    let ids: Vec<_> = world.node.ledger.incidents(false).await.unwrap().iter().map(|incident| incident.id).collect();
+    let decision = crate::ledger::incidents::Decision {
+        resolution: crate::ledger::incidents::Resolution::WrittenOff,
+        by: "operator".into(),
+        note: "closed".into(),
+        at_ms: 1,
+    };
+    crate::ledger::resolve(world.ledger_path().as_path(), &ids, &decision).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_off_before_its_void_group_is_sent_is_free() {
+    for lags in [false, true] {
+        let (one, other) = (Node::new(), Node::new());
+        let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;
+        let all = |change: &dyn Fn(&mut Said)| [&one, &other].iter().for_each(|node| node.say(|said| change(said)));
+        all(&|said| said.simulation = refused(SteamError::KeyClosed));
+        settler.round(Round::Seal).await.unwrap();
+        assert_eq!(open_group(&world).await.receipts, 0, "voided");
+        all(&|said| said.simulation = Simulation::Succeeds { units: 1 });
+        if lags {
+            // The nodes differ on the vault for as long as it takes a person to decide.
+            other.say(|said| said.balance = 2);
+            settler.round(Round::Resolve).await.unwrap();
+            settler.round(Round::Seal).await.unwrap();
+            assert_eq!(one.sent(), 0);
+        }
+        write_off(&world).await;
+        settler.round(Round::Seal).await.unwrap();
+        other.say(|said| said.balance = 1);
+        settler.round(Round::Seal).await.unwrap();
+        assert!(one.sent() > 0, "the void group");
+        let void = open_group(&world).await;
+        let settled = VaultSnapshot { settle_seq: 1, settle_hash: void.hash, slot: 1_000_000, ..snapshot() };
+        world.node.vaults.update(&[settled], NOW, 50);
+        assert_eq!(
+            world.node.vaults.sums().unsettled.0,
+            0,
+            "written off, the vault's money is free again; lags: {lags}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn nodes_that_differ_on_a_vault_move_nothing() {
     let (one, other) = (Node::new(), Node::new());
