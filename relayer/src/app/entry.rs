@@ -1,7 +1,7 @@
 //! Where requests enter a process that shares the ledger with others: they are answered by a partition that is held here, or sent to whoever
 //! holds theirs.
 
-use crate::http::body::read;
+use crate::http::body::{broken_off, read};
 use crate::http::peer::Peer;
 use crate::http::sessions::SignedIn;
 use crate::http::target::{Gather, HOME, Own, Target, Targets, session};
@@ -21,7 +21,9 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::future::ready;
+use futures::{StreamExt, stream};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
@@ -30,14 +32,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use steam_protocol::Address;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Longest body that is kept to be sent once more. A longer one is sent on as it comes.
-const MOST_KEPT: u32 = 256 << 10;
+const MOST_KEPT: usize = 256 << 10;
 /// Bytes of all bodies that are kept at once: nobody knows yet whether whoever sends them may. Those for which there is no room are sent on
 /// as they come.
 const KEPT_AT_ONCE: usize = 64 << 20;
+/// Bytes of all bodies at once that every partition is asked with: others wait.
+const GATHERED_AT_ONCE: usize = 16 << 20;
 
 /// What takes requests.
 pub(super) struct Entry {
@@ -56,6 +60,8 @@ pub(super) struct Entry {
     me: String,
     /// Room for the bodies that are kept, in bytes.
     room: Semaphore,
+    /// Room for those that every partition is asked with.
+    gathered: Semaphore,
     /// Whether no partition can be opened here at the moment.
     unable: AtomicBool,
 }
@@ -80,7 +86,7 @@ enum From {
 impl Entry {
     /// The entry of the process `me`, which holds nothing yet.
     pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, me: String, secret: Secret) -> Self {
-        let partitions = shared.config.replicas.partitions;
+        let (partitions, most) = (shared.config.replicas.partitions, shared.config.server.max_connections);
         let places = Arc::new(Places::new(me.clone()));
         Self {
             shared,
@@ -90,10 +96,11 @@ impl Entry {
             directory,
             targets: Targets::new(partitions),
             partitions,
-            peers: Peers::new(secret.clone(), places),
+            peers: Peers::new(secret.clone(), places, most),
             secret,
             me,
             room: Semaphore::new(KEPT_AT_ONCE),
+            gathered: Semaphore::new(GATHERED_AT_ONCE),
             unable: AtomicBool::new(false),
         }
     }
@@ -279,6 +286,7 @@ impl Entry {
                 match self.peers.send(&address, Request::from_parts(parts, body), &mark).await {
                     Ok(answer) => return Ok(answer),
                     Err(NoAnswer::Lost) => return Err(RelayError::HolderLost),
+                    Err(NoAnswer::Full) => return Err(RelayError::Busy { retry_after: Duration::from_secs(1) }),
                     Err(NoAnswer::Unsent(whole)) => request = *whole,
                     Err(NoAnswer::NotTaken) => request = kept.ok_or(RelayError::VaultMoving)?,
                 }
@@ -297,34 +305,50 @@ impl Entry {
 
     /// A short body, twice, and the room it takes; a long one once, and one for which there is no room.
     async fn keep(&self, body: Body) -> Result<(Body, Option<Bytes>, Option<SemaphorePermit<'_>>), RelayError> {
-        let Some(room) = body.size_hint().upper().and_then(|length| self.room_for(length)) else {
+        if body.size_hint().upper().is_none_or(|length| length > MOST_KEPT as u64) {
             return Ok((body, None, None));
-        };
-        let bytes = self.read(body).await?;
-        Ok((Body::from(bytes.clone()), Some(bytes), Some(room)))
+        }
+        let until = Instant::now() + self.patience();
+        let (mut pieces, mut read, mut room) = (body.into_data_stream(), BytesMut::new(), None);
+        // Room is taken by what comes, and not by what is announced: whoever sends nothing takes none.
+        while let Some(piece) = timeout_at(until, pieces.next()).await.map_err(|_| RelayError::BodyTimeout)? {
+            let piece = piece.map_err(|_| broken_off())?;
+            let taken = u32::try_from(piece.len()).ok().and_then(|length| self.room.try_acquire_many(length).ok());
+            read.extend_from_slice(&piece);
+            let Some(taken) = taken else {
+                let begun = stream::once(ready(Ok(read.freeze())));
+                return Ok((Body::from_stream(begun.chain(pieces)), None, None));
+            };
+            match &mut room {
+                None => room = Some(taken),
+                Some(room) => room.merge(taken),
+            }
+        }
+        let bytes = read.freeze();
+        Ok((Body::from(bytes.clone()), Some(bytes), room))
     }
 
-    /// Room for a body of `length` bytes, if it is short and there is any.
-    fn room_for(&self, length: u64) -> Option<SemaphorePermit<'_>> {
-        let length = u32::try_from(length).ok().filter(|length| *length <= MOST_KEPT)?;
-        self.room.try_acquire_many(length).ok()
+    /// Time that a client has to send a body.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.shared.config.server.body_timeout_ms)
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, RelayError> {
-        let patience = Duration::from_millis(self.shared.config.server.body_timeout_ms);
-        let most = usize::try_from(MOST_KEPT).unwrap_or(usize::MAX);
-        read(body, most, patience).await
+    /// A short body, whole, and the room it takes.
+    async fn whole(&self, body: Body) -> Result<(Bytes, SemaphorePermit<'_>), RelayError> {
+        let bytes = read(body, MOST_KEPT, self.patience()).await?;
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        match timeout(self.patience(), self.gathered.acquire_many(length)).await {
+            Ok(Ok(room)) => Ok((bytes, room)),
+            _ => Err(RelayError::Busy { retry_after: Duration::from_secs(1) }),
+        }
     }
 
     /// Asks every partition, and answers with what counts.
     async fn gather(&self, request: Request, arrival: Arrival, gather: Gather) -> Response {
         let (parts, body) = request.into_parts();
         let asked = Asked::of(parts.uri.path(), &parts.headers);
-        let Some(_room) = self.room_for(body.size_hint().upper().unwrap_or(MOST_KEPT.into())) else {
-            return refuse(&self.shared, &asked, RelayError::VaultMoving);
-        };
-        let body = match self.read(body).await {
-            Ok(body) => body,
+        let (body, _room) = match self.whole(body).await {
+            Ok(whole) => whole,
             Err(error) => return refuse(&self.shared, &asked, error),
         };
         let mut best: Option<Response> = None;

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Other processes that may each send on as many requests as it may have connections, without one of them keeping the others out.
+pub(super) const PROCESSES: usize = 16;
+
 /// A relayer at work, one of several.
 pub struct Replica {
     shared: Arc<Shared>,
@@ -27,6 +30,8 @@ pub struct Replica {
     servers: TaskTracker,
     /// Has it give everything back.
     leaving: CancellationToken,
+    /// Has it answer the other processes no more.
+    ended: CancellationToken,
     keeper: JoinHandle<()>,
     process: Process,
 }
@@ -57,9 +62,10 @@ pub async fn start(config: Config) -> Result<Replica, StartError> {
     let operator = OperatorListener::open(own, token).await?;
     let process = Process::begin(&site).await;
     let entry = Arc::new(Entry::new(shared.clone(), site.directory.clone(), me.clone(), secret));
-    let (servers, leaving) = (TaskTracker::new(), CancellationToken::new());
+    let (servers, leaving, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     servers.spawn(serve::serve(listener, shared.clone(), entry.public()));
-    servers.spawn(serve::serve(internal, shared.clone(), entry.internal()));
+    let most = PROCESSES * shared.config.server.max_connections;
+    servers.spawn(serve::serve_until(ended.clone(), internal, shared.clone(), entry.internal(), most));
     if let Some(operator) = operator {
         operator.serve(&shared, entry.held.clone(), &servers);
     }
@@ -68,7 +74,7 @@ pub async fn start(config: Config) -> Result<Replica, StartError> {
     let keeper = tokio::spawn(keeper.run());
     announce(&site, addr);
     tracing::info!(address = %internal_addr, partitions = of, "serving the other processes of this relayer");
-    Ok(Replica { shared, entry, addr, servers, leaving, keeper, process })
+    Ok(Replica { shared, entry, addr, servers, leaving, ended, keeper, process })
 }
 
 impl Replica {
@@ -89,6 +95,8 @@ impl Replica {
         if let Err(error) = self.keeper.await {
             tracing::error!(%error, "what this process held was given back in a panic");
         }
+        // Not before: others would take it for one that is not reached, and end what it still answers them.
+        self.ended.cancel();
         self.servers.close();
         if timeout(limit, self.servers.wait()).await.is_err() {
             tracing::warn!("connections are open when the time to drain is over; they end now");

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of a connection's read buffer, which bounds the size of its headers: hyper answers 431 beyond about twice as many.
 const HEADER_BYTES: usize = 64 << 10;
@@ -27,10 +28,22 @@ const STREAMS: u32 = 256;
 
 /// Serves `router` until the process takes no new request, then waits for the connections to end.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Router) {
+    let (until, most) = (shared.stopping.clone(), shared.config.server.max_connections);
+    serve_until(until, listener, shared, router, most).await;
+}
+
+/// As [`serve`], until `until`, with `most` connections at once.
+pub(super) async fn serve_until(
+    until: CancellationToken,
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    router: Router,
+    most: usize,
+) {
     let service = TowerToHyperService::new(router);
     let [opening, writes] =
         [shared.config.server.header_timeout_ms, shared.config.server.write_timeout_ms].map(Duration::from_millis);
-    let connections = Arc::new(Semaphore::new(shared.config.server.max_connections));
+    let connections = Arc::new(Semaphore::new(most));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(opening).max_buf_size(HEADER_BYTES);
     builder
@@ -43,7 +56,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Ro
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            () = shared.stopping.cancelled() => break,
+            () = until.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, address, permit)) = accepted else { continue };
@@ -53,7 +66,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Ro
             service.call(request)
         });
         let stream = TimedStream::new(stream, opening, writes);
-        let (builders, watcher, shutdown) = (builders.clone(), graceful.watcher(), shared.stopping.clone());
+        let (builders, watcher, shutdown) = (builders.clone(), graceful.watcher(), until.clone());
         tokio::spawn(async move {
             let spoken = tokio::select! {
                 biased;

@@ -138,13 +138,14 @@ pub async fn read(mut body: Body, limit: usize, patience: Duration) -> Result<By
             discard(body, limit).await;
             Err(RelayError::TooLarge { limit })
         }
-        Ok(Err(_)) => Err(RelayError::Invalid {
-            message: "the request's body broke off".into(),
-            param: None,
-            code: "malformed_body",
-        }),
+        Ok(Err(_)) => Err(broken_off()),
         Err(_) => Err(RelayError::BodyTimeout),
     }
+}
+
+/// What is answered to a body that ends before its end.
+pub fn broken_off() -> RelayError {
+    RelayError::Invalid { message: "the request's body broke off".into(), param: None, code: "malformed_body" }
 }
 
 /// Takes in what is still being sent, up to `limit` bytes, and forgets it: a client that is still sending when the

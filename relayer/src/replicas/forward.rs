@@ -1,6 +1,7 @@
 //! Requests that are sent on to the process that holds their vault, and their answers as they come. A connection carries one request at a
 //! time and is kept for the next one; a client that leaves ends it, so that the holder sees that it left.
 
+use super::greet::HELLO;
 use super::places::Places;
 use super::secret::Secret;
 use crate::chain::Pubkey;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Time to connect to another process.
@@ -81,7 +83,7 @@ impl Mark {
 
 /// Takes away what only processes of the relayer may say.
 fn forget(headers: &mut HeaderMap) {
-    for name in [SECRET, PARTITION, PEER, SESSION] {
+    for name in [SECRET, PARTITION, PEER, SESSION, HELLO] {
         headers.remove(name);
     }
 }
@@ -121,6 +123,8 @@ pub(crate) enum NoAnswer {
     NotTaken,
     /// The connection broke after the request was sent: what became of it is not known.
     Lost,
+    /// As many requests are sent on as may be at once.
+    Full,
 }
 
 /// Connections to the other processes.
@@ -128,12 +132,15 @@ pub(crate) struct Peers {
     secret: Secret,
     places: Arc<Places>,
     idle: Arc<Mutex<HashMap<String, Vec<SendRequest<Body>>>>>,
+    /// Requests that may be sent on at once: each is a connection at who answers it.
+    room: Arc<Semaphore>,
 }
 
 impl Peers {
-    /// None yet. Those to a process that `places` gives up end, whatever they carry: it may stand still, and answer nothing for ever.
-    pub(crate) fn new(secret: Secret, places: Arc<Places>) -> Self {
-        Self { secret, places, idle: Arc::default() }
+    /// None yet, for `most` requests at once. Those to a process that `places` gives up end, whatever they carry: it may stand still, and answer
+    /// nothing for ever.
+    pub(crate) fn new(secret: Secret, places: Arc<Places>, most: usize) -> Self {
+        Self { secret, places, idle: Arc::default(), room: Arc::new(Semaphore::new(most)) }
     }
 
     /// Sends a request to the process at `address`, and returns what it answers.
@@ -146,6 +153,7 @@ impl Peers {
         mut request: Request<Body>,
         mark: &Mark,
     ) -> Result<Response<Body>, NoAnswer> {
+        let Ok(place) = self.room.clone().try_acquire_owned() else { return Err(NoAnswer::Full) };
         prepare(&mut request);
         mark.write(request.headers_mut(), &self.secret);
         loop {
@@ -165,7 +173,7 @@ impl Peers {
                 continue;
             }
             match sender.try_send_request(request).await {
-                Ok(response) => return self.answered(address, sender, response),
+                Ok(response) => return self.answered(address, (sender, place), response),
                 Err(mut failed) => match failed.take_message() {
                     Some(whole) if is_new => return Err(unsent(whole)),
                     // A kept connection may have ended meanwhile.
@@ -179,7 +187,7 @@ impl Peers {
     fn answered(
         &self,
         address: &str,
-        sender: SendRequest<Body>,
+        (sender, place): (SendRequest<Body>, OwnedSemaphorePermit),
         response: Response<Incoming>,
     ) -> Result<Response<Body>, NoAnswer> {
         if response.headers().contains_key(ELSEWHERE) {
@@ -189,7 +197,7 @@ impl Peers {
         head.version = Version::default();
         end_to_end(&mut head.headers);
         let keep = Some(Keep { idle: self.idle.clone(), address: address.to_owned(), sender });
-        Ok(Response::from_parts(head, Body::new(Answer { body, keep })))
+        Ok(Response::from_parts(head, Body::new(Answer { body, keep, _place: place })))
     }
 
     async fn connect(&self, address: &str) -> Option<SendRequest<Body>> {
@@ -252,6 +260,7 @@ fn end_to_end(headers: &mut HeaderMap) {
 struct Answer {
     body: Incoming,
     keep: Option<Keep>,
+    _place: OwnedSemaphorePermit,
 }
 
 struct Keep {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Who asks for the name of a process shows the secret in it; the answer has the name in it.
-const HELLO: HeaderName = HeaderName::from_static("x-replica-hello");
+pub(super) const HELLO: HeaderName = HeaderName::from_static("x-replica-hello");
 /// Greetings within the time after which a process that does not answer them is sent nothing.
 const GREETINGS: u32 = 5;
 
@@ -29,7 +29,7 @@ enum Problem {
     Silent,
     #[error("it has another secret: the file that replicas.secret_file names must be the same for all processes")]
     Secret,
-    #[error("another process answers there: replicas.address must be each process's own")]
+    #[error("another process answers there: it was started anew, or replicas.address is not each process's own")]
     Other,
 }
 
@@ -71,13 +71,13 @@ pub(crate) async fn keep(
             match greeted {
                 Ok(()) => {
                     failing.remove(id);
-                    if places.cut_off(address, false) {
+                    if places.cut_off(id, false) {
                         tracing::info!(address, "another process of the relayer is reached again");
                     }
                 }
                 Err(problem) => {
                     let since = failing.entry(id.clone()).or_insert_with(Instant::now);
-                    if since.elapsed() >= lease && places.cut_off(address, true) {
+                    if since.elapsed() >= lease && places.cut_off(id, true) {
                         tracing::warn!(address, %problem, "another process of the relayer is not reached: nothing is sent to it");
                     }
                 }
@@ -165,10 +165,15 @@ mod tests {
             })
             .await
             .expect("it is counted");
-            // At another address it is asked again.
+            // At another address it is asked again, once it answers there.
             let right = process("other", "a").await;
             told(&places, &right);
-            assert_eq!(places.of(0).as_ref(), Some(&right));
+            let asked = async {
+                while places.of(0).as_ref() != Some(&right) {
+                    places.changed(LEASE).await;
+                }
+            };
+            timeout(2 * LEASE, asked).await.expect("it answers");
             shutdown.cancel();
         }
     }
@@ -178,7 +183,7 @@ mod tests {
         let places = Arc::new(Places::new("me".into()));
         let address = process("other", "a").await;
         told(&places, &address);
-        assert!(places.cut_off(&address, true) && !places.cut_off(&address, true));
+        assert!(places.cut_off("other", true) && !places.cut_off("other", true));
         assert_eq!((places.of(0), places.cut_offs()), (None, 1));
         told(&places, &address);
         assert_eq!(places.of(0), None, "what it tells on the server does not show that it is reached");
@@ -190,5 +195,25 @@ mod tests {
         })
         .await
         .expect("it answers");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_started_anew_at_its_address_is_sent_requests() {
+        for former in ["a-former", "z-former"] {
+            let places = Arc::new(Places::new("me".into()));
+            let address = process("other", "a").await;
+            // The former one was killed: it is forgotten once others have taken all that it held, one partition after the other.
+            let member = |id: &str| Member { id: id.into(), address: address.clone(), beat: 1, resting: false };
+            let part = |partition, id: &str| Held { partition, member: Some(id.into()), serving: true };
+            places.update(&Roster {
+                members: vec![member(former), member("other")],
+                partitions: vec![part(0, "other"), part(1, former)],
+            });
+            let shutdown = CancellationToken::new();
+            tokio::spawn(keep(places.clone(), secret("a"), Metrics::default(), LEASE, shutdown.clone()));
+            let gone = timeout(4 * LEASE, places.gone(&address)).await;
+            assert!(gone.is_err(), "{former}: what is under way at the new one is ended");
+            shutdown.cancel();
+        }
     }
 }

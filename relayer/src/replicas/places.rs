@@ -8,18 +8,18 @@ use tokio::sync::watch;
 /// What was told last.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// The addresses of those who take requests for partitions.
+    /// The names of those who take requests for partitions.
     places: Vec<Option<String>>,
     /// The names and addresses of all other processes that are not given up.
     members: BTreeMap<String, String>,
-    /// The addresses of those that are not reached from here.
+    /// The names of those that are not reached from here.
     cut_off: BTreeSet<String>,
 }
 
 impl Told {
     /// Whether something may be sent to `address`, or be under way there.
     fn is_reached(&self, address: &str) -> bool {
-        self.members.values().any(|other| other == address) && !self.cut_off.contains(address)
+        self.members.iter().any(|(id, other)| other == address && !self.cut_off.contains(id))
     }
 }
 
@@ -40,17 +40,13 @@ impl Places {
     /// Takes over what was told. A process that ceased to tell of itself is asked all the same: it may live, and it refuses what it does not
     /// hold.
     pub(crate) fn update(&self, roster: &Roster) {
-        let address =
-            |id: &String| roster.members.iter().find(|member| member.id == *id).map(|member| member.address.clone());
-        let places = roster.partitions.iter().map(|held| {
-            let elsewhere = held.member.as_ref().filter(|id| held.serving && **id != self.me);
-            elsewhere.and_then(address)
-        });
+        let places =
+            roster.partitions.iter().map(|held| held.member.clone().filter(|id| held.serving && *id != self.me));
         let others = roster.members.iter().filter(|member| member.id != self.me);
         let members = others.map(|member| (member.id.clone(), member.address.clone())).collect();
         let mut now = Told { places: places.collect(), members, cut_off: BTreeSet::new() };
         self.told.send_if_modified(|told| {
-            let still = told.cut_off.iter().filter(|address| now.members.values().any(|other| other == *address));
+            let still = told.cut_off.iter().filter(|id| now.members.contains_key(*id));
             now.cut_off = still.cloned().collect();
             let changed = *told != now;
             *told = now;
@@ -61,7 +57,8 @@ impl Places {
     /// Who takes requests for a partition, if it is another process.
     pub(crate) fn of(&self, partition: u16) -> Option<String> {
         let told = self.told.borrow();
-        told.places.get(usize::from(partition)).cloned().flatten().filter(|address| !told.cut_off.contains(address))
+        let id = told.places.get(usize::from(partition))?.as_ref()?;
+        told.members.get(id).filter(|_| !told.cut_off.contains(id)).cloned()
     }
 
     /// The names and addresses of the other processes.
@@ -69,11 +66,11 @@ impl Places {
         self.told.borrow().members.clone().into_iter().collect()
     }
 
-    /// Notes whether a process at `address` is not reached. Says whether that is news.
-    pub(crate) fn cut_off(&self, address: &str, cut_off: bool) -> bool {
+    /// Notes whether the process `id` is not reached. Says whether that is news.
+    pub(crate) fn cut_off(&self, id: &str, cut_off: bool) -> bool {
         self.told.send_if_modified(|told| match cut_off {
-            true => told.cut_off.insert(address.to_owned()),
-            false => told.cut_off.remove(address),
+            true => told.members.contains_key(id) && told.cut_off.insert(id.to_owned()),
+            false => told.cut_off.remove(id),
         })
     }
 

@@ -4,11 +4,14 @@
 
 use super::client::Load;
 use super::postgres_server::Server;
-use super::system::{DEPOSIT, System};
+use super::system::{DEPOSIT, MODEL, System};
+use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use steam::ledger::partitions::partition_of;
+use steam::localnet::Behaviour;
 use steam_protocol::receipt::Receipt;
 use steam_protocol::units::{Pico, floor_step};
 use tokio::io::copy_bidirectional;
@@ -265,6 +268,46 @@ async fn a_process_that_can_open_nothing_leaves_the_others_alone() {
     let load: Load = replicas.system.load();
     sleep(Duration::from_secs(1)).await;
     replicas.compare(&load.finish().await).await;
+}
+
+/// A stream that lasts for several leases is sent on to its holder, which is told to end in the middle of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL"]
+async fn what_was_sent_on_has_the_time_to_drain_of_its_holder() {
+    let server = Server::start();
+    let url = server.database(None);
+    let database = database(&url);
+    let mut replicas = Replicas::start(&url, 2).await;
+    replicas.settled(&server, &database, usize::from(PARTITIONS) / 2).await;
+    let vault = replicas.system.vaults[0].key.vault;
+    let holder = format!(
+        "SELECT address FROM steam_replicas.member JOIN steam_replicas.partition ON member = id WHERE partition = {}",
+        partition_of(vault.as_array(), PARTITIONS)
+    );
+    let holder = server.sql(&database, &holder);
+    let holder = usize::from(!holder.ends_with(&format!(":{}", replicas.ports[0][1])));
+    for provider in &replicas.system.providers {
+        provider.set(Behaviour { tokens_per_second: 8.0, ..provider.behaviour() });
+    }
+    let streams = [0, 1].map(|number| {
+        let url = format!("http://127.0.0.1:{}/v1/chat/completions", replicas.ports[number][0]);
+        let messages = json!([{"role": "user", "content": "What is certain?"}]);
+        let body = json!({"model": MODEL, "max_tokens": 48, "messages": messages, "stream": true});
+        let key = replicas.system.vaults[0].session.reveal();
+        let asked = reqwest::Client::new().post(url).bearer_auth(key).json(&body).send();
+        tokio::spawn(async move { asked.await.unwrap().text().await })
+    });
+    sleep(Duration::from_millis(500)).await;
+    let process = replicas.processes[holder].take().unwrap();
+    let began = Instant::now();
+    replicas.system.stop(process).await;
+    assert!(began.elapsed() > 2 * LEASE, "the streams lasted for {:?}", began.elapsed());
+    for stream in streams {
+        let said = stream.await.unwrap().expect("it comes to its end");
+        assert!(said.contains("data: [DONE]") && said.contains("steam-receipt"), "{said}");
+    }
+    let other = replicas.processes[1 - holder].take().unwrap();
+    replicas.system.stop(other).await;
 }
 
 fn faults() -> usize {

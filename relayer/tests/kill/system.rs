@@ -22,7 +22,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 pub const DEPOSIT: MicroUsdc = MicroUsdc(100_000_000);
-const MODEL: &str = "sim/small";
+pub const MODEL: &str = "sim/small";
 const SLOT_MS: u64 = 50;
 const WORKERS: usize = 6;
 /// A stage that is not reached by then is a failure.

@@ -1,6 +1,8 @@
 //! Two processes of a relayer: one holds the vault, and the other one is asked.
 
 use super::*;
+use crate::app::replica::PROCESSES;
+use crate::app::serve::serve_until;
 use crate::ledger::partitions::{Held as Part, Member, Roster, partition_of};
 use crate::relay::testing::mock::{HELLO, Mock, ROLE, Step, good, stream};
 use crate::relay::testing::world::{Streamed, World, error};
@@ -216,6 +218,127 @@ async fn bodies_are_kept_while_there_is_room_and_sent_on_all_the_same() {
     });
     assert_eq!((answer.0, kept()), (503, KEPT_AT_ONCE));
     assert!(least < KEPT_AT_ONCE, "its body takes room while it waits");
+}
+
+#[tokio::test]
+async fn strangers_who_send_slowly_keep_no_owner_from_withdrawing() {
+    let two = Two::new(good(false).await).await;
+    for partition in 0..PARTITIONS {
+        two.holder.open(partition, &two.world.node);
+    }
+    let url = format!("http://{}/withdrawals", two.public);
+    let asked = || two.world.client.post(&url).json(&json!({"transaction": "AAAA"}));
+    let (before, code, _) = two.refused(asked()).await;
+    assert_ne!(before, 503, "{code}");
+    // Nobody has asked who they are, and they send nothing.
+    let mut strangers = Vec::new();
+    for _ in 0..KEPT_AT_ONCE / MOST_KEPT {
+        let mut stranger = tokio::net::TcpStream::connect(two.public).await.unwrap();
+        let head = format!("PUT /v1/allow-lists HTTP/1.1\r\nhost: a\r\ncontent-length: {MOST_KEPT}\r\n\r\n");
+        stranger.write_all(head.as_bytes()).await.unwrap();
+        strangers.push(stranger);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (status, code, _) = two.refused(asked()).await;
+    assert_eq!(status, before, "{code}");
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn what_processes_greet_each_other_with_is_nothing_in_a_clients_mouth() {
+    let two = Two::new(good(false).await).await;
+    let answer = two.post(json!({})).header("x-replica-hello", "anything").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn strangers_at_a_public_port_have_no_process_cut_off() {
+    const MOST: usize = 8;
+    for strangers in [0, MOST] {
+        let world = World::with(vec![good(false).await.offer(1)], |config| {
+            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
+            (config.replicas.lease_ms, config.server.max_connections) = (400, MOST);
+        })
+        .await;
+        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
+        let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
+        holder.open(partition, &world.node);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let internal = listener.local_addr().unwrap();
+        tokio::spawn(serve_until(
+            CancellationToken::new(),
+            listener,
+            world.node.shared.clone(),
+            holder.internal(),
+            PROCESSES * MOST,
+        ));
+        let public = listen(other.public()).await;
+        let two = Two { world, holder, internal, other, public, partition };
+        two.told(&two.internal.to_string());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(two.other.clone().greet(shutdown.clone()));
+        // They name a vault, which anybody may, and send a letter of a body: over HTTP/2, 256 of them at once on one connection.
+        let mut open = Vec::new();
+        for _ in 0..strangers {
+            let mut stranger = tokio::net::TcpStream::connect(two.public).await.unwrap();
+            let vault = two.world.snapshot.address;
+            let head = format!(
+                "POST /v1/messages HTTP/1.1\r\nhost: a\r\nsteam-vault: {vault}\r\ncontent-type: application/json\r\n\
+                 transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n"
+            );
+            stranger.write_all(head.as_bytes()).await.unwrap();
+            open.push(stranger);
+        }
+        let address = two.internal.to_string();
+        let gone = tokio::time::timeout(Duration::from_millis(2_500), two.other.places.gone(&address)).await;
+        assert!(gone.is_err(), "{strangers} strangers: what is under way at the holder is ended");
+        shutdown.cancel();
+        drop(open);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_through_another_process_has_the_time_to_drain_of_its_holder() {
+    use crate::relay::testing::mock::{STOP, USAGE};
+    for ends in [false, true] {
+        // It takes 2.5 s, and the lease is 0.4 s; server.drain_timeout_ms is half a minute.
+        let steps = [stream(&[ROLE, HELLO]), vec![Step::Pause(2_500)], stream(&[STOP, USAGE, "[DONE]"])[1..].to_vec()];
+        let provider = Mock::new("slow", steps.concat()).await;
+        let world = World::with(vec![provider.offer(1)], |config| {
+            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
+            (config.replicas.lease_ms, config.upstream.idle_timeout_ms) = (400, 10_000);
+        })
+        .await;
+        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
+        let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
+        holder.open(partition, &world.node);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let internal = listener.local_addr().unwrap();
+        let ended = CancellationToken::new();
+        tokio::spawn(serve_until(ended.clone(), listener, world.node.shared.clone(), holder.internal(), 8));
+        let public = listen(other.public()).await;
+        let two = Two { world, holder, internal, other, public, partition };
+        two.told(&two.internal.to_string());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(two.other.clone().greet(shutdown.clone()));
+        let mut answer = two.post(json!({"stream": true})).send().await.unwrap();
+        let mut text = answer.chunk().await.unwrap().unwrap().to_vec();
+        if ends {
+            // What SIGTERM does at the holder (`Replica::stop`) before its last request has ended.
+            two.holder.shut_all();
+            two.world.node.shared.stopping.cancel();
+        }
+        let broken = loop {
+            match answer.chunk().await {
+                Ok(Some(more)) => text.extend(more),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(broken.is_none() && text.contains("[DONE]"), "told to end: {ends}; {broken:?} after {text:?}");
+        shutdown.cancel();
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn secret() -> Secret {
 fn peers(addresses: &[&str]) -> (Peers, Arc<Places>) {
     let places = Arc::new(Places::new("me".into()));
     told(&places, addresses);
-    (Peers::new(secret(), places.clone()), places)
+    (Peers::new(secret(), places.clone(), 8), places)
 }
 
 fn told(places: &Places, addresses: &[&str]) {
