@@ -154,7 +154,9 @@ def test_two_processes_are_one_relayer_behind_the_proxy(steam, folder):
     environment = {**os.environ, **services["steam"]["environment"]}
     answer = run(steam, "config", "check", config, env=environment)
     assert answer.returncode == 3 and "/run/secrets/replicas.secret" in answer.stderr, answer.stderr
-    config.write_text(re.sub(r'"/run/secrets/[^"]*"', f'"{key}"', config.read_text()))
+    secret = folder / "replicas.secret"
+    secret.write_text("0123456789abcdef" * 2)
+    config.write_text(re.sub(r'"/run/secrets/[^"]*"', f'"{secret}"', config.read_text()))
     answer = run(steam, "config", "check", config, env=environment)
     assert answer.returncode == 0, answer.stderr
 
