@@ -187,7 +187,7 @@ async fn what_nobody_has_seen_anything_of_waits_however_long_it_is() {
     let two = Two::new(good(false).await).await;
     two.told("127.0.0.1:1");
     let body = json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]});
-    let long = format!("{body}{}", " ".repeat(MOST_KEPT as usize));
+    let long = format!("{body}{}", " ".repeat(MOST_KEPT));
     let url = format!("http://{}/v1/chat/completions", two.public);
     let asked = two.world.client.post(url).bearer_auth(two.world.key().reveal());
     let asked = asked.header("content-type", "application/json").body(long);
