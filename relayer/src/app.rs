@@ -3,7 +3,7 @@
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::http::OperatorToken;
 use crate::ledger::LedgerError;
@@ -48,6 +48,8 @@ mod listen;
 mod opening;
 mod partition;
 pub mod replica;
+#[cfg(feature = "simulation")]
+pub mod seat;
 mod serve;
 mod timed;
 
@@ -237,6 +239,14 @@ impl Running {
     }
 }
 
+/// What a process has from the machine, which a simulation replaces.
+struct Surroundings {
+    clock: Arc<dyn Clock>,
+    random: Random,
+    upstream: Arc<Upstream>,
+    opens: Arc<partition::Open>,
+}
+
 /// The relayer as the chain has it, and the keys it works with.
 struct Deployment {
     nodes: Vec<Arc<dyn Rpc>>,
@@ -272,19 +282,26 @@ impl Deployment {
     }
 
     /// What partitions are opened with.
-    fn site(self, mut config: Config) -> Result<Site, StartError> {
+    fn site(self, config: Config) -> Result<Site, StartError> {
+        let upstream = Arc::new(Upstream::new(&config.upstream, self.parties.relayer, &self.receipts)?);
+        let (clock, random, opens) = (Arc::new(SystemClock), Random::from_os(), Arc::new(partition::open));
+        Ok(self.site_in(config, Surroundings { clock, random, upstream, opens }))
+    }
+
+    /// The same in other surroundings.
+    fn site_in(self, mut config: Config, surroundings: Surroundings) -> Site {
+        let Surroundings { clock, random, upstream, opens } = surroundings;
         let Self { nodes, parties, registry, settler, receipts, replaced } = self;
         let (domain, receipt_key_id, directory) =
             (registry.domain, registry.relayer.receipt_key_id, Arc::<Directory>::default());
         let (reader, registry) = Reader::of_nobody(nodes.clone(), parties, directory.clone(), registry);
-        let random = Random::from_os();
         let shared = Arc::new(Shared {
             limits: Limits::new(&config),
-            upstream: Upstream::new(&config.upstream, parties.relayer, &receipts)?,
+            upstream,
             scorer: Scorer::new((&config.routing).into()).into(),
             market: Market::new(std::mem::take(&mut config.market)),
             config,
-            clock: Arc::new(SystemClock),
+            clock,
             registry,
             board: Arc::default(),
             histories: Histories::default(),
@@ -299,7 +316,7 @@ impl Deployment {
             random,
         });
         let reader = Arc::new(Mutex::new(reader));
-        Ok(Site { shared, reader, directory, nodes, parties, domain, settler, receipts, receipt_key_id, replaced })
+        Site { shared, reader, directory, nodes, parties, domain, settler, receipts, receipt_key_id, replaced, opens }
     }
 }
 

@@ -27,6 +27,8 @@ pub mod reconcile;
 mod record;
 pub mod recovery;
 mod sealing;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod sponsored;
 mod sql;
 mod sqlite;
@@ -68,6 +70,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
+use writer::InTurns;
 
 /// Why the ledger could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -222,7 +225,7 @@ impl Ledger {
                 Ok(Self::new(writer::Writer::start(store)?, file_readers(&path), lock))
             }
             Location::Server(server) => {
-                let io = postgres::Io::start()?;
+                let io = postgres::Io::start(&server)?;
                 let writer = writer::Writer::start(postgres::Store::open(&server, &io, domain, relayer)?)?;
                 Ok(Self::new(writer, server_readers(SERVER_READERS, server, io), None))
             }
@@ -245,18 +248,29 @@ impl Ledger {
         Self { all, ..self }
     }
 
-    /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
+    /// The ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
     /// happen at once. For a simulation, where one seed must give one order.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
-        let lock = Some(Arc::new(sqlite::lock(path)?));
-        let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
-        Ok((
-            Self { reads_in_turn: true, marked_at_once: MARKED_IN_TURN, ..Self::new(writer, file_readers(path), lock) },
-            turns,
-        ))
+    pub fn open_in_turns(
+        at: impl Into<Location>,
+        domain: &[u8; 32],
+        relayer: &[u8; 32],
+    ) -> Result<(Self, Turns), LedgerError> {
+        let (store, readers, lock) = match at.into() {
+            Location::File(path) => {
+                let lock = Some(Arc::new(sqlite::lock(&path)?));
+                (InTurns::File(sqlite::Store::open(&path, domain, relayer)?), file_readers(&path), lock)
+            }
+            Location::Server(server) => {
+                let io = postgres::Io::start(&server)?;
+                let store = postgres::Store::open(&server, &io, domain, relayer)?;
+                (InTurns::Server(store), server_readers(SERVER_READERS, server, io), None)
+            }
+        };
+        let (writer, turns) = writer::Writer::in_turns(store);
+        Ok((Self { reads_in_turn: true, marked_at_once: MARKED_IN_TURN, ..Self::new(writer, readers, lock) }, turns))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.
@@ -363,12 +377,18 @@ impl Siblings {
     /// # Errors
     /// [`LedgerError::Thread`].
     pub fn new(places: &[Location]) -> Result<Self, LedgerError> {
-        let io = postgres::Io::start()?;
-        let of = |place: &Location| match place {
-            Location::Server(server) => server_readers(SIBLING_READERS, server.clone(), io.clone()),
-            Location::File(path) => file_readers(path),
+        let mut io = None;
+        let mut of = |place: &Location| match place {
+            Location::Server(server) => {
+                let io = match &io {
+                    Some(io) => Arc::clone(io),
+                    None => io.insert(postgres::Io::start(server)?).clone(),
+                };
+                Ok(server_readers(SIBLING_READERS, server.clone(), io))
+            }
+            Location::File(path) => Ok(file_readers(path)),
         };
-        Ok(Self(places.iter().map(of).collect()))
+        Ok(Self(places.iter().map(&mut of).collect::<Result<_, LedgerError>>()?))
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Shared {
     /// What was just told of models and offers.
     pub listings: Listings,
     /// The client that calls providers.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Cancelled when the process takes no new request.
     pub stopping: CancellationToken,
     /// Counters.

@@ -10,9 +10,9 @@ use crate::node::Node;
 use crate::replicas::balance::{Step, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Time that requests under way have to end before a partition is given to another process: new ones wait meanwhile.
@@ -94,11 +94,12 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut leaves = false;
         loop {
+            // In this order: one course of events leads to one thing.
             tokio::select! {
-                _ = ticks.tick() => {
-                    if let Err(error) = self.beat(leaves).await {
-                        tracing::warn!(%error, "the other processes of the relayer cannot be told that this one is there");
-                    }
+                biased;
+                () = self.leaving.cancelled(), if !leaves => {
+                    leaves = true;
+                    self.leave().await;
                 }
                 Some(done) = self.done.join_next(), if !self.done.is_empty() => {
                     match done {
@@ -110,9 +111,10 @@ impl Keeper {
                     }
                     ticks.reset_immediately(); // the next thing need not wait
                 }
-                () = self.leaving.cancelled(), if !leaves => {
-                    leaves = true;
-                    self.leave().await;
+                _ = ticks.tick() => {
+                    if let Err(error) = self.beat(leaves).await {
+                        tracing::warn!(%error, "the other processes of the relayer cannot be told that this one is there");
+                    }
                 }
             }
             if leaves && self.open.is_empty() && self.done.is_empty() {
@@ -126,12 +128,8 @@ impl Keeper {
         &mut self,
         ask: impl FnOnce(&mut Partitions) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let mut partitions = self.partitions.take().ok_or(LedgerError::Closed)?;
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = ask(&mut partitions);
-            (partitions, answer)
-        });
-        let (partitions, answer) = asked.await.map_err(|_| LedgerError::Closed)?;
+        let partitions = self.partitions.take().ok_or(LedgerError::Closed)?;
+        let (partitions, answer) = partitions.ask(ask).await?;
         self.partitions = Some(partitions);
         answer
     }

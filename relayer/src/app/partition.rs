@@ -18,11 +18,12 @@ use crate::settle::{Settler, Setup};
 use crate::vaults::{Directory, Identity, Vaults};
 use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
+use futures::future::BoxFuture;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::Hash;
+use steam_protocol::{Address, Hash};
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,17 @@ use tokio_util::task::TaskTracker;
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Pause between two looks at what became of the openings that were paid for.
 const SPONSOR_EVERY: Duration = Duration::from_secs(10);
+
+/// Opens a ledger for the deployment and the relayer that are named.
+pub(super) type Open = dyn Fn(Location, Hash, Address) -> BoxFuture<'static, Result<Ledger, LedgerError>> + Send + Sync;
+
+/// Opens one on a thread that may wait.
+pub(super) fn open(place: Location, domain: Hash, relayer: Address) -> BoxFuture<'static, Result<Ledger, LedgerError>> {
+    Box::pin(async move {
+        let opening = tokio::task::spawn_blocking(move || Ledger::open(place, &domain, &relayer));
+        opening.await.map_err(|_| LedgerError::Closed)?
+    })
+}
 
 /// What a process opens partitions with.
 pub(super) struct Site {
@@ -46,6 +58,7 @@ pub(super) struct Site {
     pub(super) receipt_key_id: u32,
     /// How long dust may wait whose price was replaced.
     pub(super) replaced: Duration,
+    pub(super) opens: Arc<Open>,
 }
 
 /// A partition that is open.
@@ -82,8 +95,7 @@ impl Site {
         share: Share,
     ) -> Result<(Ledger, Arc<Vaults>), StartError> {
         let (domain, relayer, clock) = (self.domain, self.parties.relayer, &self.shared.clock);
-        let opening = tokio::task::spawn_blocking(move || Ledger::open(place, &domain, &relayer.to_bytes()));
-        let ledger = opening.await.map_err(|_| LedgerError::Closed)??;
+        let ledger = (self.opens)(place, domain, relayer.to_bytes()).await?;
         let ledger = match siblings {
             Some(siblings) => ledger.beside(&siblings, share.partition),
             None => ledger,

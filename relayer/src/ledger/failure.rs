@@ -59,6 +59,18 @@ impl ServerError {
         Self { problem: problem.into(), code: None }
     }
 
+    /// The server's own code, if it said anything.
+    #[cfg(all(test, feature = "simulation"))]
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The server's own word.
+    #[cfg(feature = "simulation")]
+    pub(super) fn coded(code: &str, problem: &str) -> Self {
+        Self { problem: problem.to_owned(), code: Some(code.to_owned()) }
+    }
+
     /// Whether it is the server's or the connection's: nothing can be written until it is gone. By the classes of codes: 08 is
     /// the connection, 25006 a server that takes no writes, 28 and 42501 rights, 53 a want of resources, 57 somebody's
     /// intervention, 58 the system below, XX damage.

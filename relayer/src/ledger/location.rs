@@ -1,5 +1,7 @@
 //! Where a ledger is: a SQLite file, or a database on a PostgreSQL server.
 
+#[cfg(feature = "simulation")]
+use super::simulated::Link;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use tokio_postgres::config::{Host, SslMode};
@@ -21,6 +23,9 @@ pub struct Server {
     password: Option<Zeroizing<String>>,
     /// Which part of a ledger that is divided; the whole database's own without one.
     partition: Option<u16>,
+    /// The way to it, if it is a simulated one.
+    #[cfg(feature = "simulation")]
+    link: Option<Link>,
 }
 
 impl Location {
@@ -31,6 +36,14 @@ impl Location {
     pub fn read(text: &str) -> Result<Self, String> {
         // A mistyped URL is no file, and may hold a password: it is not repeated.
         if text.contains("://") { Server::new(text).map(Self::Server) } else { Ok(Self::File(text.into())) }
+    }
+
+    /// A simulated server.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn simulated(link: &Link) -> Self {
+        let url = "postgres://steam@localhost/simulated".to_owned();
+        Self::Server(Server { url, password: None, partition: None, link: Some(link.clone()) })
     }
 
     /// The same with a server's password; a file has none.
@@ -112,7 +125,13 @@ impl Server {
                     .into(),
             );
         }
-        Ok(Self { url: url.into(), password: None, partition: None })
+        Ok(Self {
+            url: url.into(),
+            password: None,
+            partition: None,
+            #[cfg(feature = "simulation")]
+            link: None,
+        })
     }
 
     /// One partition of a ledger that is divided: its tables are in a schema of their own.
@@ -126,15 +145,26 @@ impl Server {
         self.partition.is_some()
     }
 
+    /// The way to it, if it is a simulated one.
+    #[cfg(feature = "simulation")]
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// Where its tables are, if that is a schema of their own.
+    pub(super) fn schema(&self) -> Option<String> {
+        self.partition.map(schema_of)
+    }
+
     /// How to connect.
     pub(super) fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = self.url.parse()?;
         if let Some(password) = &self.password {
             config.password(password.as_bytes());
         }
-        if let Some(partition) = self.partition {
+        if let Some(schema) = self.schema() {
             let others = config.get_options().map(|others| format!("{others} ")).unwrap_or_default();
-            config.options(format!("{others}-c search_path={}", schema_of(partition)));
+            config.options(format!("{others}-c search_path={schema}"));
         }
         Ok(config)
     }

@@ -79,7 +79,7 @@ pub fn inspect(at: impl Into<Location>) -> Result<Reader, LedgerError> {
             sqlite::require_version(&path, &connection)?;
             Ok(Reader::new(connection))
         }
-        Location::Server(server) => postgres::open_reader(&server, &postgres::Io::start()?).map(Reader::new),
+        Location::Server(server) => postgres::open_reader(&server, &postgres::Io::start(&server)?).map(Reader::new),
     }
 }
 

@@ -87,8 +87,9 @@ pub struct Partitions {
     behind: bool,
 }
 
+/// Where that is which all members share.
+const SHARED: &str = "steam_replicas";
 const TABLES: &str = "
-CREATE SCHEMA IF NOT EXISTS steam_replicas;
 CREATE TABLE IF NOT EXISTS steam_replicas.layout (
     partitions BIGINT NOT NULL, beats BIGINT NOT NULL, domain BYTEA NOT NULL, relayer BYTEA NOT NULL
 );
@@ -116,7 +117,7 @@ impl Partitions {
         };
         let me = Member { id, address, beat: 0, resting: false };
         let mut partitions =
-            Self { server: server.clone(), io: Io::start()?, session: None, me, of, beats: 0, behind: false };
+            Self { server: server.clone(), io: Io::start(server)?, session: None, me, of, beats: 0, behind: false };
         partitions.divide(domain, relayer)?;
         Ok(partitions)
     }
@@ -126,8 +127,8 @@ impl Partitions {
         let session = self.session()?;
         require_server(session, &server)?;
         let db: &dyn Database = session;
-        db.script("BEGIN; SELECT pg_advisory_xact_lock(hashtext('steam_replicas'))")?;
-        db.script(TABLES)?;
+        session.begin_dividing()?;
+        session.make_shared(SHARED, TABLES)?;
         let foreign = |problem: String| LedgerError::Foreign { ledger: server.to_string(), problem };
         match partitions_of(session)? {
             Some(made) if made == i64::from(of) => {
@@ -145,9 +146,7 @@ impl Partitions {
                 return Err(foreign(problem));
             }
             None => {
-                let whole =
-                    db.one("SELECT to_regclass('writer') IS NOT NULL AS whole", &[], |row| row.get::<bool>("whole"))?;
-                if whole && of > 1 {
+                if session.has_table("writer")? && of > 1 {
                     let problem = "it is in one piece: set replicas.partitions to 1, or name another database for a ledger that begins empty";
                     return Err(foreign(problem.into()));
                 }
@@ -158,12 +157,33 @@ impl Partitions {
                     let row = "INSERT INTO steam_replicas.partition (partition, serving) VALUES (?1, 0)";
                     db.execute(row, values![partition])?;
                     if of > 1 {
-                        db.script(&format!("CREATE SCHEMA {}", super::location::schema_of(partition)))?;
+                        session.make_schema(&super::location::schema_of(partition))?;
                     }
                 }
             }
         }
         db.script("COMMIT")
+    }
+
+    /// Asks something, on a thread that may wait. A simulated server answers at once, and how long it took passes after that.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`] if it panicked.
+    pub(crate) async fn ask<T: Send + 'static>(
+        mut self,
+        ask: impl FnOnce(&mut Self) -> T + Send + 'static,
+    ) -> Result<(Self, T), LedgerError> {
+        #[cfg(feature = "simulation")]
+        if let Some(link) = self.server.link().cloned() {
+            let answer = ask(&mut self);
+            tokio::time::sleep(link.waited()).await;
+            return Ok((self, answer));
+        }
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = ask(&mut self);
+            (self, answer)
+        });
+        asked.await.map_err(|_| LedgerError::Closed)
     }
 
     /// Where one partition is.
@@ -249,7 +269,7 @@ impl Partitions {
     pub fn claim(&mut self, partition: u16, from: Option<&str>) -> Result<bool, LedgerError> {
         let me = self.me.id.clone();
         let claim = "UPDATE steam_replicas.partition SET member = ?2, serving = 0
-                     WHERE partition = ?1 AND member IS NOT DISTINCT FROM ?3::text";
+                     WHERE partition = ?1 AND member IS NOT DISTINCT FROM CAST(?3 AS TEXT)";
         let claimed = self.run(claim, values![partition, &me, from])?;
         if claimed && from.is_some() {
             let part = self.part(partition);

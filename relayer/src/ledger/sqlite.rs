@@ -11,6 +11,8 @@ mod store;
 pub(super) use copies::{back_up, restore};
 pub use lock::in_use;
 pub(super) use lock::lock;
+#[cfg(feature = "simulation")]
+pub(super) use schema::server_tables;
 pub(super) use schema::{create, join, open_reader, require_version};
 pub(super) use store::Store;
 pub use store::free_bytes;

@@ -8,6 +8,8 @@ mod partitions;
 mod prune;
 mod same;
 mod server;
+#[cfg(feature = "simulation")]
+mod simulated;
 mod sponsored;
 mod usage;
 

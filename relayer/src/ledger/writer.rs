@@ -3,9 +3,9 @@
 use super::LedgerError;
 use super::command::{Command, Write};
 use super::health::{Health, Lifeline};
-use super::sqlite;
 use super::store::Store;
-use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
+use super::{postgres, sqlite};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -40,7 +40,17 @@ struct Loop<S> {
 }
 
 /// A writer without a thread: it commits when it is told to.
-pub struct Turns(Loop<sqlite::Store>);
+pub struct Turns {
+    turns: Loop<InTurns>,
+    /// Whether nobody can send any more.
+    left: bool,
+}
+
+/// A store of either kind, for a writer without a thread.
+pub(super) enum InTurns {
+    File(sqlite::Store),
+    Server(postgres::Store),
+}
 
 impl Writer {
     fn new<S: Store>(store: S) -> (Self, Loop<S>) {
@@ -49,9 +59,9 @@ impl Writer {
         (Self { queue, health: health.clone() }, Loop { store, messages, health, closing: None })
     }
 
-    pub(super) fn in_turns(store: sqlite::Store) -> (Self, Turns) {
+    pub(super) fn in_turns(store: InTurns) -> (Self, Turns) {
         let (writer, turns) = Self::new(store);
-        (writer, Turns(turns))
+        (writer, Turns { turns, left: false })
     }
 
     pub(super) fn start(store: impl Store + 'static) -> Result<Self, LedgerError> {
@@ -110,18 +120,66 @@ impl Turns {
     /// Commits what is waiting, in one transaction, and answers it; false if nothing was. For those who decide
     /// themselves when that happens.
     pub fn take(&mut self) -> bool {
-        match self.0.messages.try_recv() {
-            Ok(Message::Command(first)) => self.0.commit(first),
-            Ok(Message::Close(reply)) => self.0.closing = Some(reply),
-            Err(_) => return false,
+        match self.turns.messages.try_recv() {
+            Ok(Message::Command(first)) => self.turns.commit(first),
+            Ok(Message::Close(reply)) => self.turns.closing = Some(reply),
+            Err(error) => {
+                self.left = error == TryRecvError::Disconnected;
+                return false;
+            }
         }
         true
     }
 
-    /// The writing connection. For those who decide themselves when the disk is full or fails.
+    /// Looks whether commits would go through, as the writer's thread does once a second.
+    pub fn look(&mut self) {
+        self.turns.look();
+    }
+
+    /// The same again, unless the ledger was closed or nobody has it any more: then the database is let go, as the writer's thread does.
     #[must_use]
-    pub const fn connection(&self) -> &sqlite::Connection {
-        self.0.store.connection()
+    pub fn unless_over(mut self) -> Option<Self> {
+        let closing = self.turns.closing.take();
+        if closing.is_none() && !self.left {
+            return Some(self);
+        }
+        let lifeline = self.turns.health.lifeline();
+        if let Some(reply) = closing {
+            self.turns.end(reply, lifeline);
+        }
+        None
+    }
+
+    /// The writing connection to a file. For those who decide themselves when the disk is full or fails.
+    #[must_use]
+    pub const fn connection(&self) -> Option<&sqlite::Connection> {
+        match &self.turns.store {
+            InTurns::File(store) => Some(store.connection()),
+            InTurns::Server(_) => None,
+        }
+    }
+}
+
+impl Store for InTurns {
+    fn commit(&mut self, batch: Vec<Command>, health: &Health) {
+        match self {
+            Self::File(store) => store.commit(batch, health),
+            Self::Server(store) => store.commit(batch, health),
+        }
+    }
+
+    fn tidy(&mut self) {
+        match self {
+            Self::File(store) => store.tidy(),
+            Self::Server(store) => store.tidy(),
+        }
+    }
+
+    fn look(&mut self, health: &Health) {
+        match self {
+            Self::File(store) => store.look(health),
+            Self::Server(store) => store.look(health),
+        }
     }
 }
 

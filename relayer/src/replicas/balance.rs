@@ -3,7 +3,8 @@
 
 use crate::ledger::partitions::{Held, Member, Roster};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What to do next. It is one thing at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]

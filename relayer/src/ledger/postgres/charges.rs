@@ -1,6 +1,6 @@
 //! How charges are written: all that wait at once, in a few statements that are sent together.
 
-use super::session::Session;
+use super::session::{Column, Insert, Session};
 use crate::ledger::charges::ChargeId;
 use crate::ledger::command::Reply;
 use crate::ledger::health::{Fuse, Health};
@@ -8,10 +8,7 @@ use crate::ledger::sql::Database;
 use crate::ledger::sql::apply::{Answer, answer, in_savepoint};
 use crate::ledger::sql::charges::{Checked, End, Place, Places, stored_voucher};
 use crate::ledger::{Charge, LedgerError};
-use futures::executor::block_on;
-use futures::join;
 use steam_protocol::receipt::SignedReceipt;
-use tokio_postgres::types::ToSql;
 
 /// A charge that waits, with the place of its reply.
 pub(super) type Waiting = (Box<Charge>, Reply<(SignedReceipt, ChargeId)>);
@@ -66,9 +63,6 @@ fn insert(session: &Session, charges: &[Checked], places: &mut Places) -> Result
     }
 }
 
-/// Arrays for a statement.
-type Columns<'a, const N: usize> = [&'a (dyn ToSql + Sync); N];
-
 /// Columns of what is written.
 #[derive(Default)]
 struct Rows<'a> {
@@ -113,47 +107,40 @@ impl<'a> Rows<'a> {
     }
 
     fn insert(&self, session: &Session) -> Result<(), LedgerError> {
-        let record = session.prepare(
-            "INSERT INTO record (id, generation_id, receipt, voucher, decision)
-             SELECT * FROM unnest(?1::bigint[], ?2::text[], ?3::bytea[], ?4::bytea[], ?5::bytea[])",
-        )?;
-        let charge = session.prepare(
-            "INSERT INTO charge (id, vault, key, number)
-             SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::bigint[])",
-        )?;
-        let once = session.prepare(
-            "INSERT INTO idempotent_request (charge, key, request_hash)
-             SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::bytea[])",
-        )?;
-        let minute = session
-            .prepare("INSERT INTO charged_minute (minute, charge) SELECT * FROM unnest(?1::bigint[], ?2::bigint[])")?;
-        let client = session.client();
-        let (once_of, minutes) = (&self.idempotent, &self.minutes);
-        let of_record: Columns<'_, 5> =
-            [&self.ids, &self.generation_ids, &self.receipts, &self.vouchers, &self.decisions];
-        let of_charge: Columns<'_, 4> = [&self.ids, &self.vaults, &self.keys, &self.numbers];
-        let (records, charges, once, minute) = block_on(async {
-            join!(
-                client.execute(&record, &of_record),
-                client.execute(&charge, &of_charge),
-                async {
-                    if once_of.0.is_empty() {
-                        return Ok(0);
-                    }
-                    client.execute(&once, &[&once_of.0, &once_of.1, &once_of.2]).await
-                },
-                async {
-                    if minutes.0.is_empty() {
-                        return Ok(0);
-                    }
-                    client.execute(&minute, &[&minutes.0, &minutes.1]).await
-                },
-            )
-        });
-        // The first that failed is the cause: what follows it fails because of it.
-        for written in [records, charges, once, minute] {
-            written?;
+        let mut inserts = vec![
+            Insert {
+                table: "record",
+                columns: vec![
+                    ("id", Column::Ints(&self.ids)),
+                    ("generation_id", Column::Texts(&self.generation_ids)),
+                    ("receipt", Column::Bytes(&self.receipts)),
+                    ("voucher", Column::Bytes(&self.vouchers)),
+                    ("decision", Column::Slices(&self.decisions)),
+                ],
+            },
+            Insert {
+                table: "charge",
+                columns: vec![
+                    ("id", Column::Ints(&self.ids)),
+                    ("vault", Column::Ints(&self.vaults)),
+                    ("key", Column::Ints(&self.keys)),
+                    ("number", Column::Ints(&self.numbers)),
+                ],
+            },
+        ];
+        let (once, minutes) = (&self.idempotent, &self.minutes);
+        if !once.0.is_empty() {
+            let columns = vec![
+                ("charge", Column::Ints(&once.0)),
+                ("key", Column::Ints(&once.1)),
+                ("request_hash", Column::Slices(&once.2)),
+            ];
+            inserts.push(Insert { table: "idempotent_request", columns });
         }
-        Ok(())
+        if !minutes.0.is_empty() {
+            let columns = vec![("minute", Column::Ints(&minutes.0)), ("charge", Column::Ints(&minutes.1))];
+            inserts.push(Insert { table: "charged_minute", columns });
+        }
+        session.append(&inserts)
     }
 }

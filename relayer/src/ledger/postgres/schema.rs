@@ -1,31 +1,23 @@
 //! Tables, whose ledger it is, and who may write.
 
-use super::session::{Io, Session};
+use super::io::Io;
+use super::session::{Session, Turn};
 use crate::ledger::LedgerError;
 use crate::ledger::failure::ServerError;
 use crate::ledger::location::Server;
 use crate::ledger::sql::{self, Database, Row, values};
 use crate::ledger::version::{OLDEST, VERSION, other_version};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// See there.
 const TABLES: &str = include_str!("schema.sql");
 /// The oldest server whose SQL the ledger knows.
 const OLDEST_SERVER: i64 = 150_000;
-/// The first half of the number of the ledger's lock; the other half tells ledgers in one database apart.
-const LOCK: &str = "1398031693";
 /// Time in which a writer that has just ended gives its lock back.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two tries to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Who writes: see `writer` in the schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Turn {
-    pub epoch: i64,
-    pub turn: i64,
-}
 
 impl Turn {
     fn of(row: &dyn Row) -> Result<Self, LedgerError> {
@@ -54,7 +46,7 @@ pub(super) fn open(
     require_server(&session, server)?;
     let db: &dyn Database = &session;
     // Two that open at once make one ledger.
-    db.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    session.begin_opening()?;
     require_whole(&session, server)?;
     let version = version(&session)?;
     match version {
@@ -80,9 +72,9 @@ pub(in crate::ledger) fn create(
     server: &Server,
     (domain, relayer): (&[u8; 32], &[u8; 32]),
 ) -> Result<Session, LedgerError> {
-    let session = Session::connect(server, &Io::start()?)?;
+    let session = Session::connect(server, &Io::start(server)?)?;
     require_server(&session, server)?;
-    session.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    session.begin_opening()?;
     require_whole(&session, server)?;
     if version(&session)?.is_some() {
         return Err(LedgerError::Exists { ledger: server.to_string() });
@@ -93,7 +85,7 @@ pub(in crate::ledger) fn create(
 }
 
 fn make(session: &Session, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(), LedgerError> {
-    session.script(TABLES)?;
+    session.make_tables(TABLES)?;
     session.execute(
         "INSERT INTO deployment (domain, relayer, version) VALUES (?1, ?2, ?3)",
         values![domain, relayer, VERSION],
@@ -103,7 +95,7 @@ fn make(session: &Session, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(), 
 
 /// A connection for single transactions beside a relayer's own.
 pub(in crate::ledger) fn join(server: &Server) -> Result<Session, LedgerError> {
-    let session = Session::connect(server, &Io::start()?)?;
+    let session = Session::connect(server, &Io::start(server)?)?;
     require_server(&session, server)?;
     require_version(&session, server)?;
     Ok(session)
@@ -117,15 +109,6 @@ pub(in crate::ledger) fn lock_for_command(server: &Server) -> Result<Session, Le
     Ok(session)
 }
 
-/// Which of the server's locks is the ledger's.
-fn own_lock() -> String {
-    format!(
-        "locktype = 'advisory' AND granted AND objsubid = 2
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND classid = {LOCK}::oid AND objid = {TABLE}::oid"
-    )
-}
-
 /// Ends the connection of whoever has the ledger open for writing, if there is a ledger: its process has not told of itself for as long
 /// as it may. What it has not committed it never will, and it finds another epoch if it goes on.
 pub(in crate::ledger) fn end_writer(server: &Server, io: &Arc<Io>) -> Result<(), LedgerError> {
@@ -133,15 +116,12 @@ pub(in crate::ledger) fn end_writer(server: &Server, io: &Arc<Io>) -> Result<(),
     if version(&session)?.is_none() {
         return Ok(());
     }
-    let end = format!("SELECT pg_terminate_backend(pid) AS ended FROM pg_locks WHERE {}", own_lock());
-    (&session as &dyn Database).each(&end, &[], |_| Ok(()))
+    session.end_holder()
 }
 
 /// Whether anybody has the ledger's lock.
 pub(in crate::ledger) fn in_use(server: &Server) -> Result<bool, LedgerError> {
-    let held = format!("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE {}) AS held", own_lock());
-    let session = open_reader(server, &Io::start()?)?;
-    (&session as &dyn Database).one(&held, &[], |row| row.get("held"))
+    open_reader(server, &Io::start(server)?)?.is_locked()
 }
 
 /// Whether a relayer could keep a ledger there: what its server must be, and that tables may be made where there is none yet. Nothing is
@@ -150,10 +130,9 @@ pub(in crate::ledger) fn in_use(server: &Server) -> Result<bool, LedgerError> {
 /// # Errors
 /// What is in the way.
 pub(in crate::ledger) fn usable(server: &Server) -> Result<(), LedgerError> {
-    let session = Session::connect(server, &Io::start()?)?;
+    let session = Session::connect(server, &Io::start(server)?)?;
     require_server(&session, server)?;
-    let may = "SELECT coalesce(to_regclass('writer') IS NOT NULL OR has_schema_privilege(current_schema(), 'CREATE'), false) AS may";
-    if !(&session as &dyn Database).one(may, &[], |row| row.get::<bool>("may"))? {
+    if !session.may_have_tables()? {
         let problem = ServerError::new("this user may make no tables in the database");
         return Err(LedgerError::Server { server: server.to_string(), problem });
     }
@@ -164,7 +143,7 @@ pub(in crate::ledger) fn usable(server: &Server) -> Result<(), LedgerError> {
 pub(in crate::ledger) fn open_reader(server: &Server, io: &Arc<Io>) -> Result<Session, LedgerError> {
     let session = Session::connect(server, io)?;
     require_version(&session, server)?;
-    session.script("SET default_transaction_read_only = on")?;
+    session.only_read()?;
     Ok(session)
 }
 
@@ -174,21 +153,18 @@ fn foreign(server: &Server, problem: String) -> LedgerError {
 
 /// The version of the ledger that is there, if there is one.
 fn version(session: &Session) -> Result<Option<i64>, LedgerError> {
-    let db: &dyn Database = session;
-    if !db.one("SELECT to_regclass('writer') IS NOT NULL AS made", &[], |row| row.get::<bool>("made"))? {
+    if !session.has_table("writer")? {
         return Ok(None);
     }
-    db.row("SELECT version FROM deployment", &[], |row| row.get("version"))
+    (session as &dyn Database).row("SELECT version FROM deployment", &[], |row| row.get("version"))
 }
 
 /// Into how many partitions the ledgers of the database are divided, if somebody has divided them.
 pub(in crate::ledger) fn partitions_of(session: &Session) -> Result<Option<i64>, LedgerError> {
-    let db: &dyn Database = session;
-    let made = "SELECT to_regclass('steam_replicas.layout') IS NOT NULL AS made";
-    if !db.one(made, &[], |row| row.get::<bool>("made"))? {
+    if !session.has_table("steam_replicas.layout")? {
         return Ok(None);
     }
-    db.row("SELECT partitions FROM steam_replicas.layout", &[], |row| row.get("partitions"))
+    (session as &dyn Database).row("SELECT partitions FROM steam_replicas.layout", &[], |row| row.get("partitions"))
 }
 
 /// Refuses to take a database for one ledger that has several partitions.
@@ -237,43 +213,12 @@ pub(in crate::ledger) fn require_server(session: &Session, server: &Server) -> R
 
 /// Takes the ledger's lock, which the server gives back when the connection ends, however it ends.
 pub(super) fn lock(session: &Session, server: &Server) -> Result<(), LedgerError> {
-    let db: &dyn Database = session;
-    let take = format!("SELECT pg_try_advisory_lock({LOCK}, {TABLE}) AS taken");
-    let until = Instant::now() + PATIENCE;
-    while !db.one(&take, &[], |row| row.get::<bool>("taken"))? {
-        if Instant::now() > until {
+    let (io, until) = (&session.io, session.io.now() + PATIENCE);
+    while !session.try_lock()? {
+        if io.now() > until {
             return Err(LedgerError::InUse { ledger: server.to_string() });
         }
-        std::thread::sleep(PAUSE);
+        io.sleep(PAUSE);
     }
     Ok(())
-}
-
-/// The ledger's number among those in one database.
-const TABLE: &str = "('writer'::regclass::oid::bigint % 2147483647)::int";
-
-/// Who a connection is to the server.
-#[derive(Clone, Debug)]
-pub(super) struct Backend {
-    process: i64,
-    started: String,
-}
-
-impl Backend {
-    pub fn of(session: &Session) -> Result<Self, LedgerError> {
-        (session as &dyn Database).one(
-            "SELECT pid, backend_start::text AS started FROM pg_stat_activity WHERE pid = pg_backend_pid()",
-            &[],
-            |row| Ok(Self { process: row.get("pid")?, started: row.get("started")? }),
-        )
-    }
-
-    /// Ends a connection that was lost on this side, so that the server gives its lock back and what it was doing has ended.
-    pub fn end(&self, session: &Session) -> Result<(), LedgerError> {
-        (session as &dyn Database).each(
-            "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE pid = ?1 AND backend_start::text = ?2",
-            values![self.process, &self.started],
-            |_| Ok(()),
-        )
-    }
 }

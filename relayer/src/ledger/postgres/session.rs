@@ -1,272 +1,318 @@
-//! One connection to the server, asked from any thread that may wait for the answer.
-//!
-//! The library is asynchronous; the ledger's writer is a thread, and its readers wait on threads that are there for it. So the
-//! sockets are served by a thread of their own, and who asks waits. What is asked together is sent together.
+//! One connection to the server, and what is asked of it: by its library, or of a simulated one.
 
-use super::statement::translated;
+use super::io::{Io, Way};
+use super::wire::Wire;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::Audit;
-use crate::ledger::failure::{DatabaseError, ServerError};
 use crate::ledger::location::Server;
+#[cfg(feature = "simulation")]
+use crate::ledger::simulated::Connection;
 use crate::ledger::sql::{Database, Value, Visit};
-use futures::TryStreamExt;
-use futures::executor::block_on;
-use futures::future::try_join_all;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio_postgres::{Client, NoTls, Statement};
-
-/// Time to connect, after which a server counts as away.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Silence after which a connection is asked whether it is still there, and how often it may not answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-const UNANSWERED: u32 = 3;
-/// Time that a server has to answer what writes: longer than it waits for a lock.
-const ANSWER: Duration = Duration::from_secs(if cfg!(test) { 8 } else { 20 });
-/// Statements sent without waiting for answers.
-const AT_ONCE: usize = 256;
-
-/// The thread that serves the sockets; it ends with the last session.
-pub(in crate::ledger) struct Io(Option<Runtime>);
-
-impl Io {
-    pub fn start() -> Result<Arc<Self>, LedgerError> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("postgres").enable_all().build();
-        Ok(Arc::new(Self(Some(runtime.map_err(LedgerError::Thread)?))))
-    }
-}
-
-impl Drop for Io {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background(); // whoever drops it may be asynchronous itself
-        }
-    }
-}
+use tokio_postgres::types::ToSql;
 
 /// A connection.
 pub(in crate::ledger) struct Session {
-    client: Client,
-    /// By the ledger's own text.
-    statements: RefCell<HashMap<String, Statement>>,
-    /// Time that the server has for each answer, if it has no more: what writes asks for little at a time.
-    deadline: Option<Duration>,
-    /// Whether an answer did not come in that time.
-    silent: Cell<bool>,
-    /// Whether rows are being read, which are to be read to their end first.
-    reading: Cell<bool>,
-    io: Arc<Io>,
+    line: Line,
+    pub(super) io: Arc<Io>,
 }
 
-/// Ends the reading of rows.
-struct Reading<'a>(&'a Cell<bool>);
+/// What carries what is asked.
+enum Line {
+    Wire(Box<Wire>),
+    #[cfg(feature = "simulation")]
+    Simulated(Connection),
+}
 
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
+/// Who writes: see `writer` in the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ledger) struct Turn {
+    pub epoch: i64,
+    pub turn: i64,
+}
+
+/// Who a connection is to the server.
+#[derive(Clone, Debug)]
+pub(in crate::ledger) struct Backend {
+    pub process: i64,
+    pub started: String,
+}
+
+/// Rows for a table.
+pub(in crate::ledger) struct Insert<'a> {
+    pub table: &'static str,
+    /// By their names.
+    pub columns: Vec<(&'static str, Column<'a>)>,
+}
+
+/// A column of rows.
+pub(in crate::ledger) enum Column<'a> {
+    Ints(&'a Vec<i64>),
+    Texts(&'a Vec<&'a str>),
+    Bytes(&'a Vec<Vec<u8>>),
+    Slices(&'a Vec<&'a [u8]>),
+}
+
+/// Hands a question to whoever carries it.
+macro_rules! on {
+    ($session:expr, $wire:ident => $asked:expr, $connection:ident => $simulated:expr) => {
+        match &$session.line {
+            Line::Wire($wire) => $asked,
+            #[cfg(feature = "simulation")]
+            Line::Simulated($connection) => $simulated,
+        }
+    };
 }
 
 impl Session {
     /// Connects.
     pub fn connect(server: &Server, io: &Arc<Io>) -> Result<Self, LedgerError> {
-        let away = |problem: ServerError| LedgerError::Server { server: server.to_string(), problem };
-        let mut config = server.config().map_err(|error| away((&error).into()))?;
-        config
-            .application_name("steam")
-            .connect_timeout(CONNECT)
-            .tcp_user_timeout(KEEP_ALIVE * UNANSWERED)
-            .keepalives_idle(KEEP_ALIVE)
-            .keepalives_interval(KEEP_ALIVE)
-            .keepalives_retries(UNANSWERED);
-        let Some(runtime) = &io.0 else { return Err(LedgerError::Closed) };
-        let connecting = runtime.spawn(async move {
-            let connecting = tokio::time::timeout(2 * CONNECT, config.connect(NoTls)).await;
-            let (client, connection) = connecting
-                .map_err(|_| ServerError::new("it does not answer"))?
-                .map_err(|error| ServerError::from(&error))?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to the ledger's server has ended");
-                }
-            });
-            Ok::<_, ServerError>(client)
-        });
-        let client = block_on(connecting).map_err(|_| LedgerError::Closed)?.map_err(away)?;
-        let session = Self {
-            client,
-            statements: RefCell::default(),
-            deadline: None,
-            silent: Cell::new(false),
-            reading: Cell::new(false),
-            io: io.clone(),
+        let line = match &io.way {
+            Way::Sockets(sockets) => Line::Wire(Box::new(Wire::connect(server, sockets)?)),
+            #[cfg(feature = "simulation")]
+            Way::Simulated(link) => Line::Simulated(
+                link.connect(server.schema())
+                    .map_err(|problem| LedgerError::Server { server: server.to_string(), problem })?,
+            ),
         };
-        // What is told as durable is durable, and whoever waits for a lock is told so rather than waiting for ever.
-        session.script(
-            "SET lock_timeout = '10s'; SET client_min_messages = warning;
-             SELECT set_config('synchronous_commit', 'on', false)
-             WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')",
-        )?;
-        Ok(session)
+        Ok(Self { line, io: io.clone() })
     }
 
     /// The same, given up once an answer takes longer than the ledger waits for one: a connection may be dead and nobody tell so, at the
     /// near end of a tunnel for example.
     #[must_use]
     pub fn impatient(self) -> Self {
-        Self { deadline: Some(ANSWER), ..self }
-    }
-
-    /// Waits for what the server answers.
-    ///
-    /// # Errors
-    /// What it answered; or that it did not, and the connection is lost.
-    pub fn wait<T, E: Into<LedgerError>>(&self, asked: impl Future<Output = Result<T, E>>) -> Result<T, LedgerError> {
-        let Some(deadline) = self.deadline else { return block_on(asked).map_err(Into::into) };
-        let Some(runtime) = &self.io.0 else { return Err(LedgerError::Closed) };
-        let _clock = runtime.enter();
-        match block_on(async { tokio::time::timeout(deadline, asked).await }) {
-            Ok(answered) => answered.map_err(Into::into),
-            Err(_) => {
-                self.silent.set(true);
-                Err(server_error(format!("it has not answered for {} s", deadline.as_secs())))
-            }
-        }
-    }
-
-    /// The library's own, for what is sent together.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// A statement that is prepared once.
-    pub fn prepare(&self, sql: &str) -> Result<Statement, LedgerError> {
-        if self.reading.get() {
-            return Err(LedgerError::Refused("ask for something else while rows are read"));
-        }
-        if let Some(known) = self.statements.borrow().get(sql) {
-            return Ok(known.clone());
-        }
-        let prepared = self.wait(self.client.prepare(&translated(sql)))?;
-        self.statements.borrow_mut().insert(sql.to_owned(), prepared.clone());
-        Ok(prepared)
+        let line = match self.line {
+            Line::Wire(wire) => Line::Wire(Box::new(wire.impatient())),
+            #[cfg(feature = "simulation")]
+            simulated @ Line::Simulated(_) => simulated, // it answers at once
+        };
+        Self { line, ..self }
     }
 
     /// A setting of the server's.
     pub fn setting(&self, name: &str) -> Result<String, LedgerError> {
-        let found = (self as &dyn Database)
-            .row("SELECT current_setting(?1) AS setting", &[name.into()], |row| row.get("setting"))?;
-        found.ok_or(LedgerError::Malformed("setting"))
+        on!(self, wire => wire.setting(name), connection => Ok(match name {
+            "server_version_num" => "150000".into(),
+            "server_encoding" => "UTF8".into(),
+            "transaction_read_only" if !connection.is_read_only()? => "off".into(),
+            _ => "on".into(),
+        }))
+    }
+
+    /// Begins a transaction that nobody has at the same time who makes or opens a ledger in the database.
+    pub fn begin_opening(&self) -> Result<(), LedgerError> {
+        on!(self, wire => wire.begin_opening(), connection => connection.begin_alone("opening"))
+    }
+
+    /// The same of those who divide one.
+    pub fn begin_dividing(&self) -> Result<(), LedgerError> {
+        on!(self, wire => wire.begin_dividing(), connection => connection.begin_alone("dividing"))
+    }
+
+    /// Whether there is a table, which may be named with its schema.
+    pub fn has_table(&self, table: &str) -> Result<bool, LedgerError> {
+        on!(self, wire => wire.has_table(table), connection => match table.split_once('.') {
+            Some((schema, table)) => connection.has_table(Some(schema), table),
+            None => connection.has_table(None, table),
+        })
+    }
+
+    /// Whether tables of a ledger are there or may be made.
+    pub fn may_have_tables(&self) -> Result<bool, LedgerError> {
+        on!(self, wire => wire.may_have_tables(), connection => connection.is_read_only().map(|reads| !reads))
+    }
+
+    /// Makes the tables of a ledger.
+    pub fn make_tables(&self, tables: &str) -> Result<(), LedgerError> {
+        on!(self, wire => wire.script(tables), connection => connection.make_tables(None, &crate::ledger::sqlite::server_tables()))
+    }
+
+    /// Makes a schema, in the transaction of whoever divides a ledger.
+    pub fn make_schema(&self, schema: &str) -> Result<(), LedgerError> {
+        on!(self, wire => wire.script(&format!("CREATE SCHEMA {schema}")), connection => connection.make_schema(schema))
+    }
+
+    /// Makes a schema and tables in it, where they are not there.
+    pub fn make_shared(&self, schema: &str, tables: &str) -> Result<(), LedgerError> {
+        on!(self, wire => wire.script(&format!("CREATE SCHEMA IF NOT EXISTS {schema}; {tables}")), connection => {
+            connection.make_schema(schema)?;
+            connection.make_tables(Some(schema), tables)
+        })
+    }
+
+    /// Has the connection take no writes.
+    pub fn only_read(&self) -> Result<(), LedgerError> {
+        on!(self, wire => wire.only_read(), connection => connection.only_read())
+    }
+
+    /// Takes the ledger's lock if nobody has it. The server gives it back when the connection ends, however it ends.
+    pub fn try_lock(&self) -> Result<bool, LedgerError> {
+        on!(self, wire => wire.try_lock(), connection => connection.try_lock())
+    }
+
+    /// Whether anybody has the ledger's lock.
+    pub fn is_locked(&self) -> Result<bool, LedgerError> {
+        on!(self, wire => wire.is_locked(), connection => connection.is_locked())
+    }
+
+    /// Ends the connection of whoever has it.
+    pub fn end_holder(&self) -> Result<(), LedgerError> {
+        on!(self, wire => wire.end_holder(), connection => connection.end_holder())
+    }
+
+    /// Who this connection is to the server.
+    pub fn backend(&self) -> Result<Backend, LedgerError> {
+        on!(self, wire => wire.backend(), connection => {
+            connection.number().map(|process| Backend { process, started: String::new() })
+        })
+    }
+
+    /// Ends another one, if it is there.
+    pub fn end(&self, backend: &Backend) -> Result<(), LedgerError> {
+        on!(self, wire => wire.end(backend), connection => connection.end(backend.process))
+    }
+
+    /// Begins a transaction, and locks the one row of `writer` if it is as it was left: says whether it is.
+    pub fn begin_turn(&self, turn: Turn) -> Result<bool, LedgerError> {
+        on!(self, wire => wire.begin_turn(turn), connection => {
+            connection.begin_locked("WHERE epoch = ?1 AND turn = ?2", &[turn.epoch.into(), turn.turn.into()])
+        })
+    }
+
+    /// Counts the turn and commits.
+    pub fn commit_turn(&self) -> Result<(), LedgerError> {
+        on!(self, wire => wire.commit_turn(), connection => {
+            let counted = connection.statement("UPDATE writer SET turn = turn + 1", &[]).map(drop);
+            let committed = connection.script("COMMIT");
+            counted.and(committed)
+        })
+    }
+
+    /// Appends rows to tables, in statements that are sent together.
+    pub fn append(&self, inserts: &[Insert<'_>]) -> Result<(), LedgerError> {
+        on!(self, wire => wire.append(inserts), connection => inserts.iter().try_for_each(|insert| {
+            let (names, marks) = (insert.names(), insert.marks());
+            let sql = format!("INSERT INTO {} ({names}) VALUES ({marks})", insert.table);
+            (0..insert.rows()).try_for_each(|row| connection.statement(&sql, &insert.row(row)).map(drop))
+        }))
     }
 }
 
 impl Database for Session {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, LedgerError> {
-        let statement = self.prepare(sql)?;
-        self.wait(self.client.execute_raw(&statement, values.iter().copied()))
+        on!(self, wire => wire.execute(sql, values), connection => connection.statement(sql, values).map(|rows| rows.changed))
     }
 
     fn execute_each(&self, sql: &str, ids: &[i64], others: &[Value<'_>]) -> Result<u64, LedgerError> {
-        let statement = self.prepare(sql)?;
-        let mut changed = 0;
-        for some in ids.chunks(AT_ONCE) {
-            // Each is sent as it is first polled, and none waits for the answer to another.
-            let sent = some.iter().map(|id| {
-                let values: Vec<Value<'_>> = std::iter::once(Value::Int(*id)).chain(others.iter().copied()).collect();
-                self.client.execute_raw(&statement, values)
-            });
-            changed += self.wait(try_join_all(sent))?.iter().sum::<u64>();
-        }
-        Ok(changed)
+        on!(self, wire => wire.execute_each(sql, ids, others), connection => ids.iter().try_fold(0, |changed, id| {
+            let values: Vec<Value<'_>> = std::iter::once(Value::Int(*id)).chain(others.iter().copied()).collect();
+            Ok(changed + connection.statement(sql, &values)?.changed)
+        }))
     }
 
     fn visit(&self, sql: &str, values: &[Value<'_>], visit: Visit<'_>) -> Result<(), LedgerError> {
-        let statement = self.prepare(sql)?;
-        self.reading.set(true);
-        let _reading = Reading(&self.reading);
-        self.wait(async {
-            let mut rows = pin!(self.client.query_raw(&statement, values.iter().copied()).await?);
-            while let Some(row) = rows.try_next().await? {
+        on!(self, wire => wire.visit(sql, values, visit), connection => {
+            for row in connection.statement(sql, values)?.iter() {
                 if visit(&row)?.is_break() {
                     break;
                 }
             }
-            Ok::<_, LedgerError>(())
+            Ok(())
         })
     }
 
     fn visit_and_ask(&self, sql: &str, values: &[Value<'_>], visit: Visit<'_>) -> Result<(), LedgerError> {
-        let statement = self.prepare(sql)?;
-        // Rows come one after the other on the connection: all of them before anything else is answered.
-        let rows: Vec<tokio_postgres::Row> =
-            self.wait(async { self.client.query_raw(&statement, values.iter().copied()).await?.try_collect().await })?;
-        for row in &rows {
-            if visit(row)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        on!(self, wire => wire.visit_and_ask(sql, values, visit), _connection => self.visit(sql, values, visit))
     }
 
     fn script(&self, sql: &str) -> Result<(), LedgerError> {
-        self.wait(self.client.batch_execute(sql))
+        on!(self, wire => wire.script(sql), connection => connection.script(sql))
     }
 
     fn has_ended(&self) -> bool {
-        self.client.is_closed() || self.silent.get()
+        on!(self, wire => wire.has_ended(), connection => connection.is_lost())
     }
 
     fn is_lost(&self) -> bool {
-        self.has_ended()
+        on!(self, wire => wire.is_lost(), connection => connection.is_lost())
     }
 
     fn begin_snapshot(&self) -> Result<(), LedgerError> {
-        self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        on!(self, wire => wire.begin_snapshot(), connection => connection.begin())
     }
 
-    /// Whoever writes locks the one row of `writer` first: what it reads after that, nobody changes.
     fn begin(&self) -> Result<(), LedgerError> {
-        self.script("BEGIN; SELECT epoch FROM writer FOR UPDATE")
+        on!(self, wire => wire.begin(), connection => connection.begin_locked("", &[]).map(drop))
     }
 
     fn number_on(&self, table: &str) -> Result<(), LedgerError> {
-        self.script(&format!(
-            "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
-        ))
+        on!(self, wire => wire.number_on(table), _connection => Ok(()))
     }
 
-    /// The server tells of damaged pages itself, wherever they are read.
-    fn look_for_damage(&self, _: &mut Audit) -> Result<(), LedgerError> {
-        Ok(())
+    fn look_for_damage(&self, audit: &mut Audit) -> Result<(), LedgerError> {
+        on!(self, wire => wire.look_for_damage(audit), _connection => Ok(()))
     }
 
-    /// Foreign keys may have been switched off.
     fn look_for_lost_rows(&self, audit: &mut Audit) -> Result<(), LedgerError> {
-        for (table, column, parent, key) in [
-            ("session_key", "vault", "vault", "id"),
-            ("session_key", "allow_root", "allow_list", "root"),
-            ("charge", "incident", "incident", "id"),
-            ("settlement_group", "adopted", "incident", "id"),
-        ] {
-            let lost = format!(
-                "SELECT 1 FROM {table} t LEFT JOIN {parent} p ON p.{key} = t.{column} WHERE t.{column} IS NOT NULL AND p.{key} IS NULL"
-            );
-            (self as &dyn Database).each(&lost, &[], |_| {
-                let problem = format!("a row of {table} refers to a row of {parent} that is not there");
-                audit.find("foreign key", table, problem);
-                Ok(())
-            })?;
-        }
-        Ok(())
+        on!(self, wire => wire.look_for_lost_rows(audit), _connection => Ok(()))
     }
 }
 
-/// What the server is away for, as an error of the ledger's.
-pub(super) fn server_error(problem: impl Into<String>) -> LedgerError {
-    LedgerError::Database(DatabaseError::Server(ServerError::new(problem)))
+impl Column<'_> {
+    /// What PostgreSQL calls one of its values.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ints(_) => "bigint",
+            Self::Texts(_) => "text",
+            Self::Bytes(_) | Self::Slices(_) => "bytea",
+        }
+    }
+
+    /// All of them, as an array.
+    pub fn array(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::Ints(values) => *values,
+            Self::Texts(values) => *values,
+            Self::Bytes(values) => *values,
+            Self::Slices(values) => *values,
+        }
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Insert<'_> {
+    fn names(&self) -> String {
+        self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn marks(&self) -> String {
+        (1..=self.columns.len()).map(|at| format!("?{at}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, column)| match column {
+            Column::Ints(values) => values.len(),
+            Column::Texts(values) => values.len(),
+            Column::Bytes(values) => values.len(),
+            Column::Slices(values) => values.len(),
+        })
+    }
+
+    fn row(&self, at: usize) -> Vec<Value<'_>> {
+        self.columns.iter().map(|(_, column)| column.value(at)).collect()
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Column<'_> {
+    /// One of them.
+    fn value(&self, at: usize) -> Value<'_> {
+        match self {
+            Self::Ints(values) => Value::Int(values[at]),
+            Self::Texts(values) => Value::Text(values[at]),
+            Self::Bytes(values) => Value::Bytes(&values[at]),
+            Self::Slices(values) => Value::Bytes(values[at]),
+        }
+    }
 }

@@ -5,8 +5,10 @@
 //! somebody else has opened meanwhile is not written to; and a server that has forgotten what it had committed is found out.
 
 use super::charges::{self, Waiting};
-use super::schema::{self, Backend, Turn};
-use super::session::{Io, Session, server_error};
+use super::io::Io;
+use super::schema;
+use super::session::{Backend, Session, Turn};
+use super::wire::server_error;
 use crate::ledger::LedgerError;
 use crate::ledger::command::{Command, authorize};
 use crate::ledger::health::Health;
@@ -15,10 +17,8 @@ use crate::ledger::sql::apply::{Answer, Uncommitted, apply};
 use crate::ledger::sql::charges::Places;
 use crate::ledger::sql::{Database, values};
 use crate::ledger::store;
-use futures::join;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio_postgres::types::ToSql;
+use std::time::Duration;
 
 /// Bytes that must go through before a server that could not write is trusted again: many charges' worth.
 const PROOF: usize = 1 << 20;
@@ -50,7 +50,7 @@ impl Store {
     pub fn open(server: &Server, io: &Arc<Io>, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
         let (session, turn) = schema::open(server, io, domain, relayer)?;
         let session = session.impatient();
-        let backend = Backend::of(&session)?;
+        let backend = session.backend()?;
         Ok(Self {
             server: server.clone(),
             io: io.clone(),
@@ -78,9 +78,9 @@ impl Store {
             self.places.clear();
             let session = Session::connect(&self.server, &self.io)?.impatient();
             schema::require_server(&session, &self.server)?;
-            self.backend.end(&session)?;
+            session.end(&self.backend)?;
             schema::lock(&session, &self.server)?;
-            self.backend = Backend::of(&session)?;
+            self.backend = session.backend()?;
             self.compare(Turn::read(&session)?)?;
             self.session = Some(session);
         }
@@ -113,7 +113,7 @@ impl Store {
 
     /// Begins a transaction, in which nobody else writes. Waits a little for a server that is away.
     fn begin(&mut self, health: &Health) -> Result<(), LedgerError> {
-        let until = Instant::now() + PATIENCE;
+        let until = self.io.now() + PATIENCE;
         loop {
             let error = match self.try_to_begin() {
                 Ok(()) => return Ok(()),
@@ -124,29 +124,21 @@ impl Store {
                 LedgerError::Database(error) => error.is_of_the_database(),
                 _ => false,
             };
-            if !away || self.over.is_some() || Instant::now() > until {
+            if !away || self.over.is_some() || self.io.now() > until {
                 return Err(error);
             }
             self.session = None; // what it says of itself may be old
             if !health.is_failing() {
                 health.fail(&error.to_string());
             }
-            std::thread::sleep(PAUSE);
+            self.io.sleep(PAUSE);
         }
     }
 
     fn try_to_begin(&mut self) -> Result<(), LedgerError> {
         self.connect()?;
         let session = self.session()?;
-        let mine = session.prepare("SELECT turn FROM writer WHERE epoch = ?1 AND turn = ?2 FOR UPDATE")?;
-        let client = session.client();
-        let turn = self.turn;
-        let own: [&(dyn ToSql + Sync); 2] = [&turn.epoch, &turn.turn];
-        let found = session.wait(async {
-            let (begun, found) = join!(client.batch_execute("BEGIN"), client.query(&mine, &own));
-            begun.and(found)
-        })?;
-        if found.len() == 1 {
+        if session.begin_turn(self.turn)? {
             return Ok(());
         }
         session.script("ROLLBACK")?;
@@ -158,16 +150,7 @@ impl Store {
     /// Commits. If nothing is heard of it, its callers wait until it is known what became of it.
     fn end(&mut self, answers: Vec<Answer>, health: &Health) {
         let Some(session) = &self.session else { return };
-        let count = session.prepare("UPDATE writer SET turn = turn + 1");
-        let ended = count.and_then(|count| {
-            let client = session.client();
-            // An error in between would have the commit take everything back without a word: the count fails then.
-            session.wait(async {
-                let (counted, committed) = join!(client.execute(&count, &[]), client.batch_execute("COMMIT"));
-                counted.and(committed)
-            })
-        });
-        match ended {
+        match session.commit_turn() {
             Ok(()) => {
                 self.turn.turn += 1;
                 answers.into_iter().for_each(|answer| answer(Ok(())));

@@ -157,6 +157,17 @@ CREATE TABLE IF NOT EXISTS sponsored (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The tables of a ledger on a simulated server: those of a file, and what a server's has beside them.
+#[cfg(feature = "simulation")]
+pub(in crate::ledger) fn server_tables() -> String {
+    format!(
+        "{TABLES}{ADDED}
+         ALTER TABLE deployment ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+         CREATE TABLE writer (epoch INTEGER NOT NULL, turn INTEGER NOT NULL) STRICT;
+         INSERT INTO writer (epoch, turn) VALUES (0, 0);"
+    )
+}
+
 /// Makes the file at `path`, if there is none, so that its owner alone may read it: who used what is in it. The files that SQLite keeps beside
 /// it have the same rights.
 pub(super) fn private(path: &Path) -> Result<(), LedgerError> {

@@ -161,7 +161,7 @@ async fn whoever_was_told_that_it_is_durable_finds_it_after_any_crash_and_nobody
 
 /// Where a connection breaks.
 #[derive(Clone, Copy, PartialEq)]
-enum Cut {
+pub(super) enum Cut {
     /// The next commit does not arrive.
     Commit,
     /// The next commit arrives, and its answer does not.
@@ -171,7 +171,7 @@ enum Cut {
 }
 
 /// A socket on the way to a server, on which connections break where they are told to.
-fn way_to(server: &Server) -> (tempfile::TempDir, Arc<Mutex<Option<Cut>>>) {
+pub(super) fn way_to(server: &Server) -> (tempfile::TempDir, Arc<Mutex<Option<Cut>>>) {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
     let (there, cut) = (server.folder().join(".s.PGSQL.5432"), Arc::new(Mutex::new(None)));

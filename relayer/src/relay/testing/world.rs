@@ -132,7 +132,7 @@ impl World {
             board: Arc::default(),
             histories: Default::default(),
             listings: Default::default(),
-            upstream: Upstream::new(&config.upstream, relayer, &receipt_key).unwrap(),
+            upstream: Upstream::new(&config.upstream, relayer, &receipt_key).unwrap().into(),
             stopping: tokio_util::sync::CancellationToken::new(),
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
