@@ -15,6 +15,7 @@ mod oracle;
 mod owners;
 mod process;
 mod relayer;
+mod replicas;
 mod scene;
 mod storm;
 mod trace;
@@ -27,15 +28,20 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} should be a number")))
 }
 
+/// Has what happens told, and what the relayer says itself.
+fn tell_everything() {
+    tracing_subscriber::fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
 #[test]
 fn every_receipt_is_settled_exactly_once_whatever_happens() {
     if let Some(seed) = number("STEAM_SEED") {
-        tracing_subscriber::fmt()
-            .without_time()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(std::io::stderr)
-            .init();
+        tell_everything();
         let end = storm::run(seed);
         eprintln!("seed {seed}: {}", end.summary());
         assert_eq!(end.problem, None, "seed {seed}");

@@ -53,25 +53,25 @@ pub struct Operator {
     /// The other relayer, while it runs.
     twin: Option<(JoinHandle<Image>, Arc<Site>)>,
     /// The head of each vault's chain after each group, as it became final.
-    heads: BTreeMap<(Pubkey, u32), [u8; 32]>,
+    heads: Heads,
 }
 
 /// A receipt as a ledger has it.
-struct Charge {
-    id: String,
-    vault: Pubkey,
-    receipt: SignedReceipt,
+pub struct Charge {
+    pub id: String,
+    pub vault: Pubkey,
+    pub receipt: SignedReceipt,
     /// The group it was sealed in.
-    group: Option<(u32, [u8; 32])>,
+    pub group: Option<(u32, [u8; 32])>,
 }
+
+/// The head of each vault's chain after each group, as it became final.
+pub type Heads = BTreeMap<(Pubkey, u32), [u8; 32]>;
 
 impl Operator {
     /// Notes what has become final.
     pub fn observe(&mut self, cluster: &Cluster, books: &Books) {
-        for (address, _) in &books.vaults {
-            let vault = oracle::vault(cluster, address);
-            self.heads.insert((*address, vault.settle_seq), vault.settle_hash);
-        }
+        observe(&mut self.heads, cluster, books);
     }
 
     /// Makes a copy of a ledger that is at work.
@@ -184,47 +184,60 @@ impl Operator {
     pub fn settled(&self, site: &Site, books: &Books) -> (Vec<Vec<SignedReceipt>>, Option<String>) {
         let now = charges(&site.ledger);
         let oversold = self.oversold.clone().or_else(|| self.sold_stale(site));
-        let mut by_id: BTreeMap<String, (SignedReceipt, BTreeSet<u32>)> = BTreeMap::new();
-        let (mut lost, mut settled) = (BTreeSet::new(), vec![Vec::new(); books.vaults.len()]);
-        for (charge, is_lost) in self
-            .lost
-            .iter()
-            .flat_map(|file| charges(file))
-            .map(|c| (c, true))
-            .chain(now.into_iter().map(|c| (c, false)))
-        {
-            if is_lost {
-                lost.insert(charge.id.clone());
-            }
-            let Some((seq, hash)) = charge.group else { continue };
-            if self.heads.get(&(charge.vault, seq)) == Some(&hash) {
-                by_id.entry(charge.id).or_insert((charge.receipt, BTreeSet::new())).1.insert(seq);
-            }
-        }
-        for (id, (receipt, seqs)) in &by_id {
-            if seqs.len() > 1 {
-                return (settled, Some(format!("{id} was settled in the groups {seqs:?}")));
-            }
-            let vault = Pubkey::from(receipt.receipt.vault);
-            if let Some(at) = books.vaults.iter().position(|(address, _)| *address == vault) {
-                settled[at].push(receipt.clone());
-            }
-        }
-        let excused = excused(&site.ledger);
-        for client in &site.clients {
-            for receipt in &client.lock().unwrap().receipts {
-                let id = clients::id(&receipt.receipt.request_hash);
-                let accounted = match excused.get(&id) {
-                    Some(aside) => *aside,
-                    None => lost.contains(&id),
-                };
-                if !by_id.contains_key(&id) && !accounted {
-                    return (settled, Some(format!("{id} is neither settled nor set aside nor lost with a ledger")));
-                }
-            }
-        }
-        (settled, oversold)
+        let lost = self.lost.iter().flat_map(|file| charges(file)).collect();
+        let (settled, unaccounted) = account(&self.heads, (site, books), now, lost, &excused(&site.ledger));
+        (settled, unaccounted.or(oversold))
     }
+}
+
+/// Notes what has become final.
+pub fn observe(heads: &mut Heads, cluster: &Cluster, books: &Books) {
+    for (address, _) in &books.vaults {
+        let vault = oracle::vault(cluster, address);
+        heads.insert((*address, vault.settle_seq), vault.settle_hash);
+    }
+}
+
+/// What the chain has settled of the charges of the ledger and of those that were lost, by vault; and the first thing that does not
+/// hold: settled twice, or neither settled nor accounted for. `excused` has every charge of the ledger, and whether it was set aside.
+pub fn account(
+    heads: &Heads,
+    (site, books): (&Site, &Books),
+    now: Vec<Charge>,
+    gone: Vec<Charge>,
+    excused: &BTreeMap<String, bool>,
+) -> (Vec<Vec<SignedReceipt>>, Option<String>) {
+    let mut by_id: BTreeMap<String, (SignedReceipt, BTreeSet<u32>)> = BTreeMap::new();
+    let mut settled = vec![Vec::new(); books.vaults.len()];
+    let lost: BTreeSet<String> = gone.iter().map(|charge| charge.id.clone()).collect();
+    for charge in gone.into_iter().chain(now) {
+        let Some((seq, hash)) = charge.group else { continue };
+        if heads.get(&(charge.vault, seq)) == Some(&hash) {
+            by_id.entry(charge.id).or_insert((charge.receipt, BTreeSet::new())).1.insert(seq);
+        }
+    }
+    for (id, (receipt, seqs)) in &by_id {
+        if seqs.len() > 1 {
+            return (settled, Some(format!("{id} was settled in the groups {seqs:?}")));
+        }
+        let vault = Pubkey::from(receipt.receipt.vault);
+        if let Some(at) = books.vaults.iter().position(|(address, _)| *address == vault) {
+            settled[at].push(receipt.clone());
+        }
+    }
+    for client in &site.clients {
+        for receipt in &client.lock().unwrap().receipts {
+            let id = clients::id(&receipt.receipt.request_hash);
+            let accounted = match excused.get(&id) {
+                Some(aside) => *aside,
+                None => lost.contains(&id),
+            };
+            if !by_id.contains_key(&id) && !accounted {
+                return (settled, Some(format!("{id} is neither settled nor set aside nor lost with a ledger")));
+            }
+        }
+    }
+    (settled, None)
 }
 
 /// Vaults whose groups on chain are none of the ledger's.
@@ -238,7 +251,7 @@ async fn foreign(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<Pubkey> {
 }
 
 /// The vaults as they are final.
-async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot> {
+pub async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot> {
     let node = Node {
         cluster: cluster.clone(),
         weather: Arc::new(Mutex::new(Weather::default())),
@@ -256,32 +269,32 @@ async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot>
 }
 
 fn charges(ledger: &Path) -> Vec<Charge> {
-    let db = Connection::open(ledger).unwrap();
-    let mut statement = db
-        .prepare(
-            "SELECT r.generation_id, v.vault, r.receipt, c.seq, g.hash FROM charge c JOIN record r ON r.id = c.id
-             JOIN vault v ON v.id = c.vault
-             LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq",
-        )
-        .unwrap();
-    let rows = statement.query_map([], |row| {
-        let (seq, hash): (Option<u32>, Option<[u8; 32]>) = (row.get(3)?, row.get(4)?);
-        Ok(Charge {
-            id: row.get(0)?,
-            vault: Pubkey::from(row.get::<_, [u8; 32]>(1)?),
-            receipt: SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>(2)?).unwrap(),
-            group: seq.zip(hash),
-        })
-    });
-    rows.unwrap().map(Result::unwrap).collect()
+    charges_and_whether_aside(&Connection::open(ledger).unwrap()).into_iter().map(|(charge, _)| charge).collect()
 }
 
 /// Every charge of a ledger, and whether it was set aside or dropped.
 fn excused(ledger: &Path) -> BTreeMap<String, bool> {
-    let db = Connection::open(ledger).unwrap();
-    let mut statement = db
-        .prepare("SELECT r.generation_id, c.quarantined IS NOT NULL FROM charge c JOIN record r ON r.id = c.id")
-        .unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let charges = charges_and_whether_aside(&Connection::open(ledger).unwrap());
+    charges.into_iter().map(|(charge, aside)| (charge.id, aside)).collect()
+}
+
+/// The same. A ledger that nobody has made yet has none.
+pub fn charges_and_whether_aside(db: &Connection) -> Vec<(Charge, bool)> {
+    let statement = db.prepare(
+        "SELECT r.generation_id, v.vault, r.receipt, c.seq, g.hash, c.quarantined IS NOT NULL FROM charge c
+         JOIN record r ON r.id = c.id JOIN vault v ON v.id = c.vault
+         LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq",
+    );
+    let Ok(mut statement) = statement else { return Vec::new() };
+    let rows = statement.query_map([], |row| {
+        let (seq, hash): (Option<u32>, Option<[u8; 32]>) = (row.get(3)?, row.get(4)?);
+        let charge = Charge {
+            id: row.get(0)?,
+            vault: Pubkey::from(row.get::<_, [u8; 32]>(1)?),
+            receipt: SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>(2)?).unwrap(),
+            group: seq.zip(hash),
+        };
+        Ok((charge, row.get(5)?))
+    });
     rows.unwrap().map(Result::unwrap).collect()
 }

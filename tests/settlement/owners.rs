@@ -43,6 +43,11 @@ pub async fn run(site: &Site, vaults: Arc<Vaults>, withdrawals: Withdrawals, mut
 
 async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: &mut StdRng) {
     let at = rng.random_range(0..site.clients.len());
+    withdraw_from(at, site, (vaults, withdrawals), rng).await;
+}
+
+/// The owner of one of the vaults withdraws.
+pub async fn withdraw_from(at: usize, site: &Site, (vaults, withdrawals): (&Vaults, &Withdrawals), rng: &mut StdRng) {
     let address = site.clients[at].lock().unwrap().vault;
     let (tip, slot, blockhash) = {
         let cluster = site.cluster.lock().unwrap();

@@ -34,8 +34,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Pauses of the reader and the settler.
-const POLL: Duration = Duration::from_millis(2_000);
-const SETTLE: SettleConfig = SettleConfig {
+pub const POLL: Duration = Duration::from_millis(2_000);
+pub const SETTLE: SettleConfig = SettleConfig {
     interval_ms: 0,
     resend_ms: 1_000,
     priority_fee: 1,
@@ -91,6 +91,16 @@ pub struct Site {
 impl Site {
     /// A relayer of a scene, where nothing fails.
     pub fn new(folder: &Path, scene: &mut Scene, nodes: Vec<Arc<dyn Rpc>>, trace: &Arc<Trace>, pace: Pace) -> Self {
+        Self::since(Since::now(), folder, scene, (nodes, trace, pace))
+    }
+
+    /// One that began so long ago.
+    pub fn since(
+        since: Since,
+        folder: &Path,
+        scene: &mut Scene,
+        (nodes, trace, pace): (Vec<Arc<dyn Rpc>>, &Arc<Trace>, Pace),
+    ) -> Self {
         Self {
             ledger: folder.join("steam.db"),
             domain: scene.domain,
@@ -99,7 +109,7 @@ impl Site {
             receipt_key: ed25519_dalek::SigningKey::from_bytes(&[8; 32]),
             nodes,
             clock: Arc::new(SimClock {
-                began: Instant::now(),
+                since,
                 unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
                 off_by_ms: AtomicI64::new(0),
             }),
@@ -146,16 +156,38 @@ impl Site {
     }
 }
 
+/// When something began.
+#[derive(Clone)]
+pub enum Since {
+    /// By the clock of the one runtime in which all happens.
+    Instant(Instant),
+    /// By the milliseconds that a world of several runtimes counts, since there were so many.
+    World(Arc<AtomicI64>, i64),
+}
+
+impl Since {
+    pub fn now() -> Self {
+        Self::Instant(Instant::now())
+    }
+
+    pub fn elapsed_ms(&self) -> i64 {
+        match self {
+            Self::Instant(began) => began.elapsed().as_millis() as i64,
+            Self::World(now, began) => now.load(Ordering::Relaxed) - began,
+        }
+    }
+}
+
 /// The time of day of the machine, which may be set wrong.
 pub struct SimClock {
-    pub began: Instant,
+    pub since: Since,
     pub unix_ms: i64,
     pub off_by_ms: AtomicI64,
 }
 
 impl Clock for SimClock {
     fn unix_ms(&self) -> i64 {
-        self.unix_ms + self.began.elapsed().as_millis() as i64 + self.off_by_ms.load(Ordering::Relaxed)
+        self.unix_ms + self.since.elapsed_ms() + self.off_by_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -247,11 +279,11 @@ fn finish_sealing(ledger: &Ledger, turns: &mut Turns) {
 
 /// The writer's turns: how long the disk takes, and what goes wrong with it.
 async fn write(site: Arc<Site>, mut turns: Turns, mut rng: StdRng) -> Image {
-    let mut disk = Disk::new(turns.connection(), &mut rng);
+    let mut disk = Disk::new(turns.connection().unwrap(), &mut rng);
     let mut before = None;
     loop {
         sleep(Duration::from_millis(rng.random_range(1..60))).await;
-        if let Some(trouble) = disk.turn(turns.connection(), *site.disk_troubles.lock().unwrap(), &mut rng) {
+        if let Some(trouble) = disk.turn(turns.connection().unwrap(), *site.disk_troubles.lock().unwrap(), &mut rng) {
             *site.troubles.lock().unwrap().entry(trouble).or_default() += 1;
             site.trace.add(&format!("the disk is {trouble:?}"));
         }

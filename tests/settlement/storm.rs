@@ -375,7 +375,7 @@ async fn standing(ledger: &Ledger, all: &[Vec<SignedReceipt>]) -> Vec<Vec<Signed
     standing
 }
 
-fn numbered_twice(all: &[Vec<SignedReceipt>]) -> Option<String> {
+pub fn numbered_twice(all: &[Vec<SignedReceipt>]) -> Option<String> {
     let twice = |receipts: &Vec<SignedReceipt>| {
         receipts.iter().map(|r| r.receipt.number).collect::<BTreeSet<_>>().len() < receipts.len()
     };
@@ -388,7 +388,7 @@ fn crash_pause(rng: &mut StdRng) -> Duration {
 
 /// Each seed has its own weather: some faults are left out altogether, so that the others get through. Every fourth has
 /// nodes that lie a lot, every fourth has forks.
-fn weather(seed: u64, rng: &mut StdRng) -> Weather {
+pub fn weather(seed: u64, rng: &mut StdRng) -> Weather {
     let mut some = |most: f64| if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 };
     let (error, silence, garbage) = (some(0.15), some(0.02), some(0.05));
     let (lost, doubled, lies) = (some(0.6), some(0.3), some(0.3));
