@@ -97,7 +97,7 @@ pub async fn node(
         board: Arc::default(),
         histories: Histories::default(),
         listings: Default::default(),
-        upstream: Upstream::new(&config.upstream, RELAYER, &receipt_key)?,
+        upstream: Upstream::new(&config.upstream, RELAYER, &receipt_key)?.into(),
         stopping: stopping.clone(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
