@@ -20,7 +20,7 @@ KUBERNETES = "1.34"
 FOREIGN = {"ServiceMonitor", "PrometheusRule"}
 NEEDED = {"image": {"repository": "registry.example/steam"}, "keys": {"secretName": "steam-keys"}}
 SEVERAL = NEEDED | {
-    "replicas": {"count": 3, "secretName": "steam-replicas"},
+    "replicas": {"count": 3, "secretName": "steam-replicas", "ledgerUrl": "postgres://steam@db.example/steam?sslmode=verify-full"},
     "environmentSecretName": "steam-environment",
     "networkPolicy": {"enabled": True},
 }
@@ -119,6 +119,7 @@ def test_what_must_be_set_is_asked_for_in_words():
         (NEEDED | {"ingress": {"enabled": True}}, "ingress.host"),
         (NEEDED | {"replicas": 2}, "replicas"),
         (NEEDED | {"replicas": {"count": 2}}, "replicas.secretName"),
+        (NEEDED | {"replicas": {"secretName": "s"}}, "replicas.ledgerUrl"),
         (NEEDED | {"replicas": {"count": 0}}, "count"),
         (NEEDED | {"podDisruptionBudget": {"maxUnavailable": 2}}, "maxUnavailable"),
         (NEEDED | {"image": {"repository": "r", "digest": "latest"}}, "digest"),
@@ -152,7 +153,7 @@ def test_several_processes_find_each_other_and_have_no_volume(steam, folder):
     assert spec["replicas"] == 3 and "volumeClaimTemplates" not in spec
     container = spec["template"]["spec"]["containers"][0]
     variables = {v["name"]: v.get("value") for v in container["env"]}
-    assert "STEAM_LEDGER" not in variables, "the ledger is where the configuration says"
+    assert variables["STEAM_LEDGER"] == SEVERAL["replicas"]["ledgerUrl"], "the image has another place, which comes before the configuration's"
     service = of(documents, "Service", "demo-steam-pods")["spec"]
     assert service["publishNotReadyAddresses"] and spec["serviceName"] == "demo-steam-pods"
     port = next(p["port"] for p in service["ports"] if p["name"] == "replicas")
@@ -160,16 +161,28 @@ def test_several_processes_find_each_other_and_have_no_volume(steam, folder):
     assert {"name": "replicas", "containerPort": port} in container["ports"]
     behind = [rule for rule in of(documents, "NetworkPolicy")["spec"]["ingress"] if rule["ports"][0]["port"] == "replicas"]
     assert behind[0]["from"] == [{"podSelector": spec["selector"]}], "the processes alone reach that port"
-    # What the values say of the configuration is one that the relayer takes, but for the files that are not here.
-    told = re.search(r"^# `config` has\n((?:#   .*\n)+)", (CHART / "values.yaml").read_text(), re.M)[1]
-    config = tomllib.loads(re.sub(r"^#   ", "", told, flags=re.M))
+    # With what the values say of it the configuration is one that the relayer takes.
+    told = re.sub(r"^#   ", "", re.search(r"^# `config` has\n((?:#   .*\n)+)", (CHART / "values.yaml").read_text(), re.M)[1], flags=re.M)
+    config = tomllib.loads(told)
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert config["replicas"]["secret_file"] == f"{mounts['replicas']}/replicas.secret" and "ledger" not in mounts
     assert config["replicas"]["listen"].endswith(f":{port}")
-    file = folder / "several.toml"
-    file.write_text(of(rendered(NEEDED), "Secret")["stringData"]["steam.toml"] + re.sub(r"^#   ", "", told, flags=re.M))
-    answer = run(steam, "config", "check", file, env={**os.environ, "STEAM_REPLICA_ADDRESS": "demo-steam-0.demo-steam-pods:8789"})
-    assert answer.returncode == 3 and "replicas." not in answer.stderr.replace("replicas.secret", ""), answer.stderr
+    secret = folder / "chart-replicas.secret"
+    secret.write_text("0123456789abcdef" * 2)
+    file = usable(folder, of(rendered(NEEDED), "Secret")["stringData"]["steam.toml"] + told.replace(config["replicas"]["secret_file"], str(secret)))
+    environment = {name: value.replace("$(POD_NAME)", "demo-steam-0") for name, value in variables.items() if value}
+    answer = run(steam, "config", "check", file, env={**os.environ, **environment})
+    assert answer.returncode == 0, answer.stderr
+
+
+def usable(folder, text):
+    """A file with a configuration of the chart's, whose keypairs are there and whose relayer has an address."""
+    key = folder / "chart-key.json"
+    key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
+    file = folder / "chart.toml"
+    text = re.sub(r'"/run/[^"]*"', f'"{key}"', text)
+    file.write_text(text.replace('relayer = ""', 'relayer = "39TTpXkJhjWdxEr7DJSnSQqzvnuWcWoRAgTQFPB9iStr"'))
+    return file
 
 
 def test_the_default_configuration_is_one_that_the_relayer_takes(steam, folder):
@@ -178,14 +191,11 @@ def test_the_default_configuration_is_one_that_the_relayer_takes(steam, folder):
     keys = next(m["mountPath"] for m in spec["containers"][0]["volumeMounts"] if m["name"] == "keys")
     chain = tomllib.loads(text)["chain"]
     assert [chain["settler_keypair"], chain["receipt_keypair"]] == [f"{keys}/settler.json", f"{keys}/receipts.json"]
-    key = folder / "chart-key.json"
-    key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
-    file = folder / "chart.toml"
-    file.write_text(re.sub(r'"/run/[^"]*"', f'"{key}"', text))
+    file = usable(folder, text)
+    assert run(steam, "config", "check", file).returncode == 0
+    file.write_text(re.sub(r'relayer = ".*"', 'relayer = ""', file.read_text()))
     told = run(steam, "config", "check", file)
     assert told.returncode == 3 and "``" in told.stderr, "only the relayer's address is missing"
-    file.write_text(file.read_text().replace('relayer = ""', 'relayer = "39TTpXkJhjWdxEr7DJSnSQqzvnuWcWoRAgTQFPB9iStr"'))
-    assert run(steam, "config", "check", file).returncode == 0
 
 
 def test_the_sponsor_and_the_operator_have_secrets_where_the_values_say_that_they_lie():
