@@ -286,7 +286,7 @@ impl Entry {
                 match self.peers.send(&address, Request::from_parts(parts, body), &mark).await {
                     Ok(answer) => return Ok(answer),
                     Err(NoAnswer::Lost) => return Err(RelayError::HolderLost),
-                    Err(NoAnswer::Full) => return Err(RelayError::Busy { retry_after: Duration::from_secs(1) }),
+                    Err(NoAnswer::Full) => return Err(RelayError::busy()),
                     Err(NoAnswer::Unsent(whole)) => request = *whole,
                     Err(NoAnswer::NotTaken) => request = kept.ok_or(RelayError::VaultMoving)?,
                 }
@@ -339,7 +339,7 @@ impl Entry {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match timeout(self.patience(), self.gathered.acquire_many(length)).await {
             Ok(Ok(room)) => Ok((bytes, room)),
-            _ => Err(RelayError::Busy { retry_after: Duration::from_secs(1) }),
+            _ => Err(RelayError::busy()),
         }
     }
 

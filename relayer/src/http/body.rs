@@ -25,7 +25,7 @@ const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// 429 if there is none.
 pub fn place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
-    node.limits.place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
+    node.limits.place().ok_or_else(RelayError::busy)
 }
 
 /// A place among requests that nobody pays for, given back when it is dropped.
@@ -33,7 +33,7 @@ pub fn place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
 /// # Errors
 /// 429 if there is none.
 pub fn unpaid_place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
-    node.limits.unpaid_place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
+    node.limits.unpaid_place().ok_or_else(RelayError::busy)
 }
 
 /// A place among requests that nobody pays for, and the body of one of at most `limit` bytes.

@@ -16,7 +16,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Offers whose history is told at most.
@@ -65,7 +64,7 @@ pub(super) async fn history(
                 let _place = place;
                 told(&here, &registry, &model, span)
             });
-            let body: Bytes = made.await.map_err(|_| RelayError::Busy { retry_after: Duration::from_secs(1) })??;
+            let body: Bytes = made.await.map_err(|_| RelayError::busy())??;
             node.histories.keep(&name, now, body.clone());
             body
         }
@@ -80,6 +79,6 @@ fn told(node: &Node, registry: &Registry, model: &str, span: Span) -> Result<Byt
         .offers_of(model)
         .map(|offer| OfferHistoryView::new(offer, &market, node.board.history_of(&offer.address, span, now_ms)));
     let history = MarketHistory::new(model, span, node.clock.unix(), offers.collect(), MOST_OFFERS);
-    let body = serde_json::to_vec(&history).map_err(|_| RelayError::Busy { retry_after: Duration::from_secs(1) })?;
+    let body = serde_json::to_vec(&history).map_err(|_| RelayError::busy())?;
     Ok(body.into())
 }

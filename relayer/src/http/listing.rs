@@ -26,7 +26,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -160,13 +159,12 @@ async fn told<T: Serialize>(
     wanted: Wanted,
     make: impl FnOnce(&Listing<'_>) -> Result<T, RelayError> + Send + 'static,
 ) -> Result<Response, RelayError> {
-    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
     let (name, demand) = (format!("{kind} {wanted:?}"), wanted.demand());
     let answer = |body: Bytes| ([(CONTENT_TYPE, JSON)], body).into_response();
     if let Some(body) = node.listings.get(&name, &basis(&node), Instant::now()) {
         return Ok(answer(body));
     }
-    let place = node.listings.place(demand).await.ok_or_else(busy)?;
+    let place = node.listings.place(demand).await.ok_or_else(RelayError::busy)?;
     // Whoever had the place may have made this very list.
     let (basis, now) = (basis(&node), Instant::now());
     if let Some(body) = node.listings.get(&name, &basis, now) {
@@ -176,11 +174,11 @@ async fn told<T: Serialize>(
     let made = tokio::task::spawn_blocking(move || {
         let _place = place;
         let list = make(&Listing::new(&node, basis.clone(), wanted))?;
-        let body = Bytes::from(serde_json::to_vec(&list).map_err(|_| busy())?);
+        let body = Bytes::from(serde_json::to_vec(&list).map_err(|_| RelayError::busy())?);
         node.listings.keep(name, demand, basis, now, body.clone());
         Ok::<_, RelayError>(body)
     });
-    made.await.map_err(|_| busy())?.map(answer)
+    made.await.map_err(|_| RelayError::busy())?.map(answer)
 }
 
 /// What the query asks for.

@@ -92,8 +92,8 @@ impl Server {
         if !Self::is_url(url) {
             return Err(form.into());
         }
-        let (plain, tls) = Tls::of(url)?;
-        let config: tokio_postgres::Config = plain.parse().map_err(|_| form.to_owned())?;
+        let tls = Tls::of(url)?;
+        let config: tokio_postgres::Config = plain(url).parse().map_err(|_| form.to_owned())?;
         if config.get_password().is_some() {
             return Err("a password is in the URL, where logs and other programs may show it: leave it out there, and name a file \
                         that has it, or set STEAM_LEDGER_PASSWORD"
@@ -145,7 +145,7 @@ impl Server {
 
     /// How to connect.
     pub(super) fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
-        let mut config: tokio_postgres::Config = without(&self.url, &Tls::PARAMETERS).parse()?;
+        let mut config: tokio_postgres::Config = plain(&self.url).parse()?;
         if self.tls.is_some() {
             config.ssl_mode(SslMode::Require);
         }
@@ -161,20 +161,14 @@ impl Server {
 }
 
 impl Tls {
-    /// Parameters of libpq that `tokio_postgres` does not know.
-    const PARAMETERS: [&str; 2] = ["sslmode=verify-full", "sslrootcert="];
-
-    /// What a URL says of it, and the URL without that.
-    fn of(url: &str) -> Result<(String, Option<Self>), String> {
-        let plain = without(url, &Self::PARAMETERS);
+    /// What a URL says of it.
+    fn of(url: &str) -> Result<Option<Self>, String> {
         let root = parameter(url, "sslrootcert").map(PathBuf::from);
-        if without(url, &["sslmode=verify-full"]) != url {
-            return Ok((plain, Some(Self { root })));
+        match (parameter(url, "sslmode").as_deref(), root) {
+            (Some("verify-full"), root) => Ok(Some(Self { root })),
+            (_, Some(_)) => Err("sslrootcert is for sslmode=verify-full: add that".into()),
+            (_, None) => Ok(None),
         }
-        if root.is_some() {
-            return Err("sslrootcert is for sslmode=verify-full: add that".into());
-        }
-        Ok((plain, None))
     }
 }
 
@@ -185,11 +179,11 @@ fn parameter(url: &str, name: &str) -> Option<String> {
     alone.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
-/// A URL without the parameters that begin so.
-fn without(url: &str, parameters: &[&str]) -> String {
+/// A URL as `tokio_postgres` takes it, which does not know what [`Tls`] is read from.
+fn plain(url: &str) -> String {
     let Some((before, query)) = url.split_once('?') else { return url.into() };
-    let others: Vec<&str> =
-        query.split('&').filter(|pair| !parameters.iter().any(|parameter| pair.starts_with(parameter))).collect();
+    let is_tls = |pair: &str| pair == "sslmode=verify-full" || pair.starts_with("sslrootcert=");
+    let others: Vec<&str> = query.split('&').filter(|pair| !is_tls(pair)).collect();
     if others.is_empty() { before.into() } else { format!("{before}?{}", others.join("&")) }
 }
 
@@ -270,6 +264,7 @@ mod tests {
             ("postgres://steam@localhost/steam?sslmode=require", "sslmode=verify-full"),
             ("postgres://steam@db.example/steam?sslmode=prefer", "not encrypted"),
             ("postgres://steam@localhost/steam?sslmode=verify-ca", "expected a URL"),
+            ("postgres://steam@localhost/steam?sslmode=verify-fully", "expected a URL"),
             ("postgres://steam@localhost/steam?sslrootcert=/a.pem", "is for sslmode=verify-full"),
         ] {
             let refused = Location::read(url).unwrap_err();

@@ -247,6 +247,11 @@ fn uncharged(error: &ChargeError) -> &'static str {
 }
 
 impl RelayError {
+    /// There is no place now; there may be one in a second.
+    pub const fn busy() -> Self {
+        Self::Busy { retry_after: Duration::from_secs(1) }
+    }
+
     /// A wrong request.
     pub fn invalid(code: &'static str, param: &str, message: impl Into<String>) -> Self {
         Self::Invalid { message: message.into(), param: Some(param.to_owned()), code }

@@ -198,15 +198,17 @@ async fn balance(port: u16, others: Vec<u16>) {
     });
 }
 
-fn database(url: &str) -> String {
-    url.strip_prefix("postgres:///").unwrap().split('?').next().unwrap().to_owned()
+/// A server, the name of its database, and `count` processes on it.
+async fn begun(count: usize) -> (Server, String, Replicas) {
+    let server = Server::start();
+    let url = server.database(None);
+    let name = url.strip_prefix("postgres:///").unwrap().split('?').next().unwrap().to_owned();
+    let replicas = Replicas::start(&url, count).await;
+    (server, name, replicas)
 }
 
 async fn runs(count: usize, faults: usize) {
-    let server = Server::start();
-    let url = server.database(None);
-    let database = database(&url);
-    let mut replicas = Replicas::start(&url, count).await;
+    let (server, database, mut replicas) = begun(count).await;
     let most = usize::from(PARTITIONS).div_ceil(count);
     replicas.settled(&server, &database, most).await;
     let load: Load = replicas.system.load();
@@ -239,10 +241,7 @@ async fn runs(count: usize, faults: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs PostgreSQL"]
 async fn a_process_that_can_open_nothing_leaves_the_others_alone() {
-    let server = Server::start();
-    let url = server.database(None);
-    let database = database(&url);
-    let mut replicas = Replicas::start(&url, 1).await;
+    let (server, database, mut replicas) = begun(1).await;
     replicas.settled(&server, &database, PARTITIONS.into()).await;
     replicas.ports.push([free_port(), free_port()]);
     replicas.processes.push(None);
@@ -274,10 +273,7 @@ async fn a_process_that_can_open_nothing_leaves_the_others_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs PostgreSQL"]
 async fn what_was_sent_on_has_the_time_to_drain_of_its_holder() {
-    let server = Server::start();
-    let url = server.database(None);
-    let database = database(&url);
-    let mut replicas = Replicas::start(&url, 2).await;
+    let (server, database, mut replicas) = begun(2).await;
     replicas.settled(&server, &database, usize::from(PARTITIONS) / 2).await;
     let vault = replicas.system.vaults[0].key.vault;
     let holder = format!(

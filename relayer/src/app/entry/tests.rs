@@ -3,6 +3,7 @@
 use super::*;
 use crate::app::replica::PROCESSES;
 use crate::app::serve::serve_until;
+use crate::config::Config;
 use crate::ledger::partitions::{Held as Part, Member, Roster, partition_of};
 use crate::relay::testing::mock::{HELLO, Mock, ROLE, Step, good, stream};
 use crate::relay::testing::world::{Streamed, World, error};
@@ -12,6 +13,7 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::DropGuard;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PARTITIONS: u16 = 4;
@@ -35,6 +37,14 @@ async fn listen(router: Router) -> SocketAddr {
     address
 }
 
+async fn world(provider: Mock, set: impl FnOnce(&mut Config)) -> World {
+    World::with(vec![provider.offer(1)], |config| {
+        (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
+        set(config);
+    })
+    .await
+}
+
 fn entry(world: &World, me: &str) -> Arc<Entry> {
     let secret = Secret::read(SECRET).unwrap();
     Arc::new(Entry::new(world.node.shared.clone(), world.node.vaults.directory(), me.into(), secret))
@@ -42,14 +52,35 @@ fn entry(world: &World, me: &str) -> Arc<Entry> {
 
 impl Two {
     async fn new(provider: Mock) -> Self {
-        let world = World::with(vec![provider.offer(1)], |config| {
-            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
+        let world = world(provider, |_| {}).await;
+        let holder = entry(&world, "holder");
+        let internal = listen(holder.internal()).await;
+        Self::of(world, holder, internal).await
+    }
+
+    /// The same, whose holder listens as a process does, and is greeted until what comes with it is dropped. The lease is 0.4 s.
+    async fn greeted(provider: Mock, set: impl FnOnce(&mut Config)) -> (Self, DropGuard) {
+        let world = world(provider, |config| {
+            config.replicas.lease_ms = 400;
+            set(config);
         })
         .await;
-        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
+        let holder = entry(&world, "holder");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (internal, shared) = (listener.local_addr().unwrap(), world.node.shared.clone());
+        let most = PROCESSES * shared.config.server.max_connections;
+        tokio::spawn(serve_until(CancellationToken::new(), listener, shared, holder.internal(), most));
+        let two = Self::of(world, holder, internal).await;
+        let shutdown = CancellationToken::new();
+        tokio::spawn(two.other.clone().greet(shutdown.clone()));
+        (two, shutdown.drop_guard())
+    }
+
+    async fn of(world: World, holder: Arc<Entry>, internal: SocketAddr) -> Self {
+        let other = entry(&world, "other");
         let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
         holder.open(partition, &world.node);
-        let (internal, public) = (listen(holder.internal()).await, listen(other.public()).await);
+        let public = listen(other.public()).await;
         let two = Self { world, holder, internal, other, public, partition };
         two.told(&two.internal.to_string());
         two
@@ -255,28 +286,7 @@ async fn what_processes_greet_each_other_with_is_nothing_in_a_clients_mouth() {
 async fn strangers_at_a_public_port_have_no_process_cut_off() {
     const MOST: usize = 8;
     for strangers in [0, MOST] {
-        let world = World::with(vec![good(false).await.offer(1)], |config| {
-            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
-            (config.replicas.lease_ms, config.server.max_connections) = (400, MOST);
-        })
-        .await;
-        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
-        let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
-        holder.open(partition, &world.node);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let internal = listener.local_addr().unwrap();
-        tokio::spawn(serve_until(
-            CancellationToken::new(),
-            listener,
-            world.node.shared.clone(),
-            holder.internal(),
-            PROCESSES * MOST,
-        ));
-        let public = listen(other.public()).await;
-        let two = Two { world, holder, internal, other, public, partition };
-        two.told(&two.internal.to_string());
-        let shutdown = CancellationToken::new();
-        tokio::spawn(two.other.clone().greet(shutdown.clone()));
+        let (two, _greeted) = Two::greeted(good(false).await, |config| config.server.max_connections = MOST).await;
         // They name a vault, which anybody may, and send a letter of a body: over HTTP/2, 256 of them at once on one connection.
         let mut open = Vec::new();
         for _ in 0..strangers {
@@ -292,7 +302,6 @@ async fn strangers_at_a_public_port_have_no_process_cut_off() {
         let address = two.internal.to_string();
         let gone = tokio::time::timeout(Duration::from_millis(2_500), two.other.places.gone(&address)).await;
         assert!(gone.is_err(), "{strangers} strangers: what is under way at the holder is ended");
-        shutdown.cancel();
         drop(open);
     }
 }
@@ -304,23 +313,7 @@ async fn a_stream_through_another_process_has_the_time_to_drain_of_its_holder() 
         // It takes 2.5 s, and the lease is 0.4 s; server.drain_timeout_ms is half a minute.
         let steps = [stream(&[ROLE, HELLO]), vec![Step::Pause(2_500)], stream(&[STOP, USAGE, "[DONE]"])[1..].to_vec()];
         let provider = Mock::new("slow", steps.concat()).await;
-        let world = World::with(vec![provider.offer(1)], |config| {
-            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
-            (config.replicas.lease_ms, config.upstream.idle_timeout_ms) = (400, 10_000);
-        })
-        .await;
-        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
-        let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
-        holder.open(partition, &world.node);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let internal = listener.local_addr().unwrap();
-        let ended = CancellationToken::new();
-        tokio::spawn(serve_until(ended.clone(), listener, world.node.shared.clone(), holder.internal(), 8));
-        let public = listen(other.public()).await;
-        let two = Two { world, holder, internal, other, public, partition };
-        two.told(&two.internal.to_string());
-        let shutdown = CancellationToken::new();
-        tokio::spawn(two.other.clone().greet(shutdown.clone()));
+        let (two, _greeted) = Two::greeted(provider, |config| config.upstream.idle_timeout_ms = 10_000).await;
         let mut answer = two.post(json!({"stream": true})).send().await.unwrap();
         let mut text = answer.chunk().await.unwrap().unwrap().to_vec();
         if ends {
@@ -337,7 +330,6 @@ async fn a_stream_through_another_process_has_the_time_to_drain_of_its_holder() 
         };
         let text = String::from_utf8_lossy(&text).into_owned();
         assert!(broken.is_none() && text.contains("[DONE]"), "told to end: {ends}; {broken:?} after {text:?}");
-        shutdown.cancel();
     }
 }
 
